@@ -9,7 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Of more bytes; begin with 0. */
+/* The sum with more bytes; begin with 0. */
 uint32_t crc32c_add(uint32_t crc, const void *p, size_t len);
 /* That of a's bytes followed by b's. */
 uint32_t crc32c_join(uint32_t a, uint32_t b, uint64_t b_bytes);

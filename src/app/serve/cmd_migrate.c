@@ -20,7 +20,7 @@ static void show_step(void *arg, const char *text)
     terminal_note(arg, "%s", text);
 }
 
-/* What stays behind, and what to do about it. */
+/* Says which things stay behind, and the way to keep them. */
 static void show_rest(struct terminal *t, const struct store_migration *m, const char *dir)
 {
     if (m->table_files)

@@ -6,8 +6,8 @@
  *          GOOGLE_APPLICATION_CREDENTIALS is set: a server for tests has no accounts.
  * Checks:  Cloud Storage keeps each object's CRC-32C, and says it with each answer; the one of what it took is compared with
  *          that of what was sent.
- * Parts:   an object over WEB_PART_BYTES goes up in one resumable upload, a part at a time. What arrived is asked for after a
- *          failure, and only the rest is sent again.
+ * Parts:   an object over WEB_PART_BYTES goes up in one resumable upload, a part at a time. After a failure Cloud
+ *          Storage is asked for the bytes that it has, and only the rest is sent again.
  * Source:  https://cloud.google.com/storage/docs/json_api/v1, https://cloud.google.com/storage/docs/performing-resumable-uploads
  */
 #include <assert.h>
@@ -155,7 +155,7 @@ static int put_whole_once(struct sent *s, struct error *e)
     return ask(s->g, &c, &s->arena, &object, e) < 0 ? -1 : check_taken(s, object, e);
 }
 
-/* Where an unfinished upload is. */
+/* The state of an unfinished upload. */
 struct progress {
     const char *url;
     uint64_t done;      /* bytes that Cloud Storage has */

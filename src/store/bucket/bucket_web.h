@@ -4,7 +4,7 @@
  * signed and what a refusal means.
  *
  * Tries:   a call that failed for a reason that may pass is made again, after a pause that grows and is partly random, until
- *          it has made no progress for the bucket's patience, at least once. A download goes on where it broke.
+ *          it has made no progress for the bucket's time limit, at least once. A download goes on where it broke.
  * Checks:  a whole object's CRC-32C is compared with the one that came in a header. Other bytes are fetched again, at most
  *          WEB_WRONG_MAX times; then DATA_LOSS.
  * Threads: all; a call belongs to its caller.
@@ -37,7 +37,7 @@ struct web_sink {
     uint64_t at;     /* in the file */
     uint64_t got;    /* of all tries */
     uint32_t crc32c; /* of them */
-    /* What the last answer's head says: */
+    /* The last answer's head says: */
     bool begun;    /* it was read */
     uint64_t skip; /* bytes of its body that stand before the next one that is wanted */
     bool has_sum;  /* the range is the whole object, whose sum is known */
@@ -56,7 +56,7 @@ struct web_call {
     int fd;
     uint64_t from, to;
     struct web_sink *sink; /* of an answer; or NULL */
-    int also;              /* a status that is no failure either; 0: none */
+    int also;              /* another status that counts as success; 0: none */
     bool once;             /* no second try */
 };
 
@@ -71,7 +71,7 @@ struct web_ops {
     const char *name; /* of the service, for messages */
     /* Adds what proves who we are; the call's own headers stand there already. */
     int (*prove)(struct web *w, const struct web_call *c, struct web_head *h, struct error *e);
-    /* Reads an answer; sets the error of one that is no success. */
+    /* Reads an answer; sets the error of any other than a success. */
     enum web_verdict (*judge)(struct web *w, const struct http_in *in, struct error *e);
     /* The object's CRC-32C, from the answer's headers; false: it does not say. */
     bool (*sum)(const struct http_in *in, uint32_t *out);

@@ -168,7 +168,7 @@ int shards_add(struct store *s, const struct job *j, const struct shard_cut *cut
     return 0;
 }
 
-/* What it took from another job, and what it had answered before it was cut, counts from the check's end on. */
+/* Lines that it took from another job, or had answered before it was cut, count from the check's end on. */
 int shards_checked_in(struct db *d, int64_t job, struct error *e)
 {
     struct arena a = { 0 };

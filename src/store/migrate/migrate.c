@@ -13,7 +13,7 @@
 
 #define MARK_BITS 62
 
-/* What stands in the target of a migration that has begun, and of one that has ended: the folder's mark. */
+/* Counters of the target with the folder's mark: the migration has begun, or has ended. */
 #define BEGUN STORE_MIGRATION
 #define ENDED "migrated"
 
@@ -242,7 +242,7 @@ static int move_rows_in(struct migration *g, struct db *from, struct db *to, str
     if (counter_read(to, BEGUN, &begun, e) < 0)
         return -1;
     if (begun != g->mark)
-        return error_set(e, ERROR_ABORTED, "somebody else changed the database meanwhile");
+        return error_set(e, ERROR_ABORTED, "another process changed the database meanwhile");
     if (db_move(from, to, &move, e) < 0 || move_counters(g, from, to, e) < 0 ||
         write_files(g, to, e) < 0 || reopen_jobs(to, e) < 0)
         return -1;

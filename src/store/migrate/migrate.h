@@ -24,14 +24,14 @@ struct store_migration {
     /* A line for people: the next step has begun, or how far it is. */
     void (*on_step)(void *arg, const char *text);
     void *arg;
-    /* What was done. */
+    /* It is set by the call: */
     bool resumed;     /* an earlier call had begun */
     bool done_before; /* an earlier call had ended: nothing was done now */
     uint64_t tables, rows;
     uint64_t blobs, blob_bytes, sent; /* sent: those that were not there */
     uint64_t uploads, jobs, open_jobs,
         answers; /* answers: lines of jobs with an answer that go along */
-    /* What stays behind. */
+    /* Files that stay behind: */
     uint64_t table_files, kept_files, model_files;
 };
 /* from: opened exclusively, so that no server runs on it. */

@@ -104,7 +104,7 @@ static int check_row(struct migration *g, int64_t id, uint32_t crc32c, struct er
     return rc < 0 ? -1 : 0;
 }
 
-/* What came into the bucket is what comes out of it. */
+/* The bucket gives back the bytes that it was given. */
 static int check_copy(struct migration *g, int64_t id, uint64_t bytes, uint32_t crc32c,
                       struct error *e)
 {

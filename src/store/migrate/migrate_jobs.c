@@ -1,7 +1,7 @@
 /* migrate_jobs.c -- unfinished uploads, and what the folders of jobs hold, as blobs in the bucket.
  *
  * Shape:   The bytes of an upload are one part of it. A job's list of bad lines, and its answers so far, are files of the job.
- *          What an earlier call sent is named by no row, and is swept by the fleet.
+ *          No row names the blobs of an earlier call: the fleet sweeps them.
  */
 #include <assert.h>
 #include <fcntl.h>
