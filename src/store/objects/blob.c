@@ -22,6 +22,8 @@
 
 /* Ids that a crash may leave unused. */
 #define ID_BLOCK 1024
+/* An id begins with the database's epoch: a standby that took over and lacks the last blocks gives none of theirs. */
+#define ID_NUMBER_BITS 40
 #define NAME_CHARS 20
 #define COPY_BYTES ((size_t)256 * 1024)
 /* A blob of a shared store up to this size is fetched whole when a part of it is wanted. */
@@ -60,7 +62,8 @@ static int block_take(struct store *s, int64_t *last, struct error *e)
 
     if (!d)
         return -1;
-    int rc = store_number(d, "blob", ID_BLOCK, ID_BLOCK, last, e);
+    int64_t least = (db_epoch(d) << ID_NUMBER_BITS) + ID_BLOCK;
+    int rc = store_number(d, "blob", least, ID_BLOCK, last, e);
     return store_commit(s, d, rc, e);
 }
 
