@@ -28,7 +28,8 @@ static const struct {
     [STORE_SHARDS_DONE] = { "tranche_shards_done_total",
                             "Shards that this process recorded as done" },
     [STORE_SHARDS_LOST] = { "tranche_shards_lost_total",
-                            "Shards that this process held when its lease ended" },
+                            "Shards that this process freed, because the lease of their "
+                            "process had ended" },
     [STORE_CHECKPOINTS] = { "tranche_checkpoints_total",
                             "Checkpoints of shards that this process recorded" },
     [STORE_FENCES_REFUSED] = { "tranche_stale_fences_total",

@@ -35,8 +35,8 @@ bool store_part_fails(enum store_part part);
 enum store_event {
     STORE_SHARDS_LEASED, /* shards that this process took */
     STORE_SHARDS_DONE,   /* shards that it recorded as done */
-    STORE_SHARDS_LOST, /* shards that it held when its lease ended, or that another process took */
-    STORE_CHECKPOINTS, /* checkpoints of shards that it recorded */
+    STORE_SHARDS_LOST, /* shards that it freed, because the lease of the process that held them had ended */
+    STORE_CHECKPOINTS,    /* checkpoints of shards that it recorded */
     STORE_FENCES_REFUSED, /* its writes that the store refused, because their fence was an old one */
     STORE_LEASES_LOST,    /* ends of its own lease that it did not ask for */
     STORE_PROCESSES_EXPIRED /* other processes whose lease it found ended, and whose shards it freed */

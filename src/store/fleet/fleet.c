@@ -226,6 +226,16 @@ static int jobs_of(struct db *d, int64_t process, struct arena *a, int64_t **job
     return rc;
 }
 
+static int held_count(struct db *d, int64_t process, uint64_t *out, struct error *e)
+{
+    struct stmt *q = db_stmt(d, "SELECT count(*) FROM shard WHERE process = ? AND process != 0");
+
+    db_bind(q, "i", process);
+    int rc = db_step(q, "cannot read the shards of a process", e);
+    *out = rc == 1 ? (uint64_t)db_int(q, 0) : 0;
+    return rc < 0 ? -1 : 0;
+}
+
 /* Its row is locked, so no lease of its is under way and none begins any more. */
 static int remove_in(struct db *d, int64_t process, struct error *e)
 {
@@ -258,9 +268,16 @@ static int remove_process(struct store *s, int64_t process, int64_t by_us, struc
     struct stmt *q = db_stmt(d, "SELECT 1 FROM process WHERE id = ? AND until_us < ?"
                                 " FOR UPDATE SKIP LOCKED");
     db_bind(q, "ii", process, by_us);
+    uint64_t held = 0;
     int found = db_step(q, "cannot read the process", e);
-    int rc = found == 1 ? remove_in(d, process, e) : found;
-    return store_commit(s, d, rc, e) < 0 ? -1 : found;
+    int rc = found == 1 ? held_count(d, process, &held, e) : found;
+    if (rc == 0 && found == 1)
+        rc = remove_in(d, process, e);
+    if (store_commit(s, d, rc, e) < 0)
+        return -1;
+    if (by_us != INT64_MAX)
+        store_count(STORE_SHARDS_LOST, held);
+    return found;
 }
 
 static int expired(struct store *s, int64_t now_us, int64_t id[EXPIRED_MAX], uint32_t *count,
