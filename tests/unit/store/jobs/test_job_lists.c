@@ -97,6 +97,33 @@ static void test_open_jobs_are_the_oldest_first(void **state)
     assert_int_equal(all.item[2].id, c.id);
 }
 
+/* Jobs that wait or run count, with their lines that have no answer; those that ended or are paused do not. */
+static void test_the_queue_is_what_is_left_by_project_and_model(void **state)
+{
+    struct world *w = *state;
+    struct error e = { 0 };
+    struct job first = queued(w), runs = running(w), other = job_new("q"), paused = queued(w);
+    struct job_queue *list;
+    uint32_t count;
+
+    runs.counters.succeeded = 4;
+    runs.counters.failed = 1;
+    ASSERT_OK(job_progress(w->s, &runs, &e), e);
+    ASSERT_OK(job_pause(w->s, &w->a, NULL, paused.id, &paused, &e), e);
+    (void)succeed(w, running(w));
+    other.model = STR("another");
+    (void)create_as(w, other); /* not checked: nobody knows its lines */
+    ASSERT_OK(jobs_queue(w->s, &w->a, &list, &count, &e), e);
+    assert_int_equal(count, 2);
+    assert_true(str_eq_c(list[0].project, "p") && str_eq(list[0].model, first.model));
+    assert_int_equal(list[0].lines, 10 + 5);
+    assert_int_equal(list[0].waits_us, first.create_us);
+    assert_int_equal(list[0].shards_open + list[0].shards_leased, 0);
+    assert_true(str_eq_c(list[1].project, "q") && str_eq_c(list[1].model, "another"));
+    assert_int_equal(list[1].lines, 0);
+    assert_true(list[1].waits_us > 0);
+}
+
 static uint64_t position(struct world *w, const struct job *j)
 {
     struct error e = { 0 };
@@ -212,6 +239,7 @@ int main(void)
         TEST(test_pages_are_the_newest_first_and_leave_nothing_out),
         TEST(test_a_walk_over_many_jobs_misses_none),
         TEST(test_open_jobs_are_the_oldest_first),
+        TEST(test_the_queue_is_what_is_left_by_project_and_model),
         TEST(test_the_position_counts_who_goes_first_of_the_same_model),
         TEST(test_events_tell_every_state_in_order),
         TEST(test_a_change_is_told_after_its_commit_and_under_no_lock),
