@@ -1,7 +1,14 @@
 /* Goal: a lost, slow or restarted PostgreSQL is an error in words that may be tried again, and never a hang, a half of a
  * transaction or a wrong "done". Method: a private server (tests/postgres.py); sessions are ended by the server's own functions,
  * and fault points break the connection before and after a statement has reached the server. */
+#include <arpa/inet.h>
+#include <limits.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <pthread.h>
 #include <setjmp.h>
+#include <stdatomic.h>
+#include <sys/socket.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <errno.h>
@@ -190,6 +197,137 @@ static void test_a_transaction_whose_statement_failed_is_not_committed(void **st
     assert_int_equal(number(w, w->other, ROWS), 0);
     OK(db_begin(w->d, DB_WRITE_ALL, "test", &w->e));
     OK(db_commit(w->d, "test", &w->e));
+}
+
+/* ---- A server whose answers end in the middle ---- */
+
+/* A way to the server that ends a connection behind the next `left` bytes of its answers. */
+struct cutter {
+    pthread_t thread;
+    int listener, port;
+    atomic_long left; /* LONG_MAX: all */
+    atomic_bool end;
+};
+
+static int tcp(int port, bool listens)
+{
+    struct sockaddr_in a = { .sin_family = AF_INET,
+                             .sin_port = htons((uint16_t)port),
+                             .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+    const struct sockaddr *at = (const struct sockaddr *)(const void *)&a;
+
+    assert_true(fd >= 0);
+    assert_int_equal(listens ? bind(fd, at, sizeof a) : connect(fd, at, sizeof a), 0);
+    assert_true(!listens || listen(fd, 8) == 0);
+    return fd;
+}
+
+/* False: the connection has ended, or is to. */
+static bool pass_on(struct cutter *c, int from, int to, bool counted)
+{
+    char bytes[4096];
+    long left = counted ? atomic_load(&c->left) : LONG_MAX;
+    ssize_t n = recv(from, bytes, (size_t)left < sizeof bytes ? (size_t)left : sizeof bytes, 0);
+
+    if (n <= 0 || send(to, bytes, (size_t)n, MSG_NOSIGNAL) != n)
+        return false;
+    if (left != LONG_MAX)
+        atomic_store(&c->left, left - n);
+    return left == LONG_MAX || left > n;
+}
+
+static void *serve(void *arg)
+{
+    struct cutter *c = arg;
+    int server_port = 0;
+
+    assert_int_equal(sscanf(strstr(database_server(), "127.0.0.1:"), "127.0.0.1:%d", &server_port),
+                     1);
+    while (!atomic_load(&c->end)) {
+        int client = accept(c->listener, NULL, NULL);
+        int server = atomic_load(&c->end) ? -1 : tcp(server_port, false);
+        struct pollfd p[2] = { { .fd = client, .events = POLLIN },
+                               { .fd = server, .events = POLLIN } };
+        bool open = server >= 0;
+        while (open && poll(p, 2, -1) > 0) {
+            if (p[0].revents)
+                open = pass_on(c, client, server, false);
+            if (open && p[1].revents)
+                open = pass_on(c, server, client, true);
+        }
+        atomic_store(&c->left, LONG_MAX); /* the next connection is whole */
+        (void)close(client);
+        if (server >= 0)
+            (void)close(server);
+    }
+    return NULL;
+}
+
+static struct db *through(struct world *w, struct cutter *c)
+{
+    const char *address = strstr(w->url, "127.0.0.1:"), *rest = strchr(address, '/');
+    struct sockaddr_in a;
+    socklen_t len = sizeof a;
+    char url[DATABASE_URL_BYTES];
+
+    c->listener = tcp(0, true);
+    assert_int_equal(getsockname(c->listener, (struct sockaddr *)(void *)&a, &len), 0);
+    c->port = ntohs(a.sin_port);
+    atomic_store(&c->left, LONG_MAX);
+    assert_int_equal(pthread_create(&c->thread, NULL, serve, c), 0);
+    (void)snprintf(url, sizeof url, "%.*s127.0.0.1:%d%s%csslmode=disable&gssencmode=disable",
+                   (int)(address - w->url), w->url, c->port, rest, strchr(rest, '?') ? '&' : '?');
+    return db_open(url, &none, &w->e);
+}
+
+static void stop(struct cutter *c)
+{
+    atomic_store(&c->end, true);
+    int last = tcp(c->port, false);
+    assert_int_equal(pthread_join(c->thread, NULL), 0);
+    (void)close(last);
+    (void)close(c->listener);
+}
+
+/* Whatever was cut: it is done or an error, never a half, and the next transaction works. */
+static void test_an_answer_may_end_behind_each_of_its_bytes(void **state)
+{
+    struct world *w = *state;
+    struct cutter c = { 0 };
+    struct db *d = through(w, &c);
+    int64_t rows = 0;
+
+    assert_string_equal(w->e.msg, "");
+    for (long at = 1; at < 420; at++) {
+        bool commits = at % 2;
+        if (!commits)
+            atomic_store(&c.left, at);
+        int rc = db_begin(d, DB_WRITE_ALL, "test", &w->e);
+        if (rc == 0)
+            rc = db_exec(d, ADD, "test", &w->e);
+        if (rc == 0 && commits)
+            atomic_store(&c.left, at % 40 + 1);
+        rc = rc == 0 ? db_commit(d, "test", &w->e) : (db_rollback(d), -1);
+        atomic_store(&c.left, LONG_MAX);
+        if (rc < 0)
+            assert_string_equal(error_name(w->e.code), "UNAVAILABLE");
+        rows += rc == 0;
+        w->e = (struct error){ 0 };
+        assert_int_equal(number(w, w->other, ROWS), rows);
+        if (db_is_lost(d)) {
+            db_close(d);
+            char url[DATABASE_URL_BYTES];
+            (void)snprintf(url, sizeof url, "%.*s127.0.0.1:%d%s",
+                           (int)(strstr(w->url, "127") - w->url), w->url, c.port,
+                           strchr(strstr(w->url, "127"), '/'));
+            d = db_open(url, &none, &w->e);
+            assert_string_equal(w->e.msg, "");
+        }
+    }
+    assert_true(rows > 200);
+    db_close(d);
+    stop(&c);
 }
 
 /* ---- Slow ones ---- */
@@ -383,6 +521,7 @@ int main(void)
         TEST(test_a_connection_lost_within_a_transaction_loses_all_of_it),
         TEST(test_after_an_end_without_an_answer_the_server_is_asked),
         TEST(test_an_end_that_nobody_can_tell_says_so),
+        TEST(test_an_answer_may_end_behind_each_of_its_bytes),
         TEST(test_a_transaction_whose_statement_failed_is_not_committed),
         TEST(test_a_transaction_that_stands_still_is_ended_by_the_server),
         TEST(test_a_statement_has_an_end_and_so_has_the_wait_for_a_row),
