@@ -16,7 +16,10 @@ from conftest import ROOT, request, text_of
 from test_serve import Server
 
 sys.path.insert(0, str(ROOT / "tests"))
+sys.path.insert(0, str(ROOT / "tests" / "accept"))
+import bq  # noqa: E402
 import postgres  # noqa: E402
+import server as bq_server  # noqa: E402
 
 pytestmark = pytest.mark.skipif(not postgres.programs(), reason="PostgreSQL is not installed (apt package postgresql)")
 
@@ -293,6 +296,30 @@ def test_the_database_may_go_away_for_a_while(fleet):
     job = ended(two, path)
     assert done(job) == len(lines)
     assert_in_order(output(one, job), lines)
+
+
+def test_a_table_of_bigquery_is_read_and_made_once(fleet, tmp_path):
+    """BigQuery's part is played by a service with tables of its own."""
+    (tmp_path / "google").mkdir()
+    google = bq_server.Server(tmp_path / "google")
+    try:
+        bq.table(google, "p1.fleet.in", {"id": "INTEGER", "request": "JSON"},
+                 [{"id": n, "request": bq.request(f"request {n}")} for n in range(2500)])
+        (fleet.tranche.folder / "c.yaml").write_text(
+            CONFIG + f"  - {{ name: 'gemini-*', kind: fake }}\nbigquery:\n  endpoint: {google.url}\nservice:\n  tables: bigquery\n")
+        one, two = fleet.start(), fleet.start()
+        body = json.dumps(bq.job_body("bq://p1.fleet.in", "bq://p1.fleet.out"))
+        status, job = one.call(bq.JOBS.format("p1"), "POST", body, content_type="application/json")
+        assert status == 200, job
+        ended(two, "/v1/" + job["name"])
+        rows = bq.rows(google, "p1.fleet.out")
+        assert len(rows) == 2500
+        assert {row["id"]: bq.answer(row) for row in rows} == {str(n): f"echo: request {n}" for n in range(2500)}
+        status, job = two.call(bq.JOBS.format("p1"), "POST", body, content_type="application/json")
+        again = ended(one, "/v1/" + job["name"], "JOB_STATE_FAILED")
+        assert "Already Exists" in again["error"]["message"]
+    finally:
+        google.stop()
 
 
 def test_processes_that_only_serve_need_others(tranche):

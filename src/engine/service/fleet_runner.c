@@ -1,6 +1,8 @@
 /* fleet_runner.c -- one job as this process of a fleet works on it: shards leased, given to slots, and the job's end. */
 #include <assert.h>
+#include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/log.h"
 #include "base/mem.h"
@@ -8,6 +10,7 @@
 #include "base/thread.h"
 #include "engine/service/fleet_job.h"
 #include "engine/service/job_metrics.h"
+#include "engine/service/table_output.h"
 #include "store/fleet/fleet.h"
 
 /* A slot without a shard looks for one again after this time, while the others have some. */
@@ -182,6 +185,45 @@ static enum job_state end_of(struct job *j)
     return to;
 }
 
+/* The rows into the job's table, which takes them once, whoever tries again. */
+static int fill_table(struct fleet_job *f, const struct job *j, const struct blob *rows,
+                      struct error *e)
+{
+    struct service *s = f->service;
+    struct input in = { 0 };
+    char path[sizeof "/proc/self/fd/" + 12];
+    int rc = -1, fd = blob_open(s->env.store, rows->id, e);
+
+    if (fd < 0)
+        return -1;
+    (void)snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+    if (job_input_open(s, &f->arena, j->id, &in, e) == 0) {
+        struct table_output *table = table_output_new(s, j, &in);
+        rc = table_output_finish(table, path, j->counters.total, e);
+        table_output_free(table);
+    }
+    input_release(&in);
+    (void)close(fd);
+    return rc;
+}
+
+/* A table that cannot be written now is tried again, as long as that may help: the answers are paid. */
+static int end_in_table(struct fleet_job *f, struct job *j, const struct blob *rows,
+                        enum job_state to, struct error *e)
+{
+    struct str table = table_output_uri(&f->arena, j);
+    struct error why;
+
+    if (fill_table(f, j, rows, &why) == 0) {
+        j->output = table;
+        return job_output_finish(f->service, &f->arena, j, to, NULL, e);
+    }
+    if (!table_output_may_pass(&why))
+        return job_output_keep(f->service, j, rows->id, table, &why, e);
+    *e = why;
+    return -1;
+}
+
 static int end_job(struct fleet_job *f, struct error *e)
 {
     struct store *store = f->service->env.store;
@@ -199,7 +241,9 @@ static int end_job(struct fleet_job *f, struct error *e)
     enum job_state to = end_of(&j);
     if (shards_join(store, j.id, &rows, e) < 0)
         return -1;
-    return job_output_finish(f->service, &f->arena, &j, to, &rows, e);
+    return table_output_uri(&f->arena, &j).len
+               ? end_in_table(f, &j, &rows, to, e)
+               : job_output_finish(f->service, &f->arena, &j, to, &rows, e);
 }
 
 /* One process does it; of two, the store takes the first. */

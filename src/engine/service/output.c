@@ -247,16 +247,10 @@ int job_file_take(struct service *s, const char *path, struct blob *out, struct 
     return rc;
 }
 
-int job_output_keep(struct service *s, struct job *j, struct str table, const struct error *why,
-                    struct error *e)
+int job_output_keep(struct service *s, struct job *j, int64_t rows, struct str table,
+                    const struct error *why, struct error *e)
 {
-    char path[SERVICE_PATH_BYTES];
-    struct blob b = { 0 };
-
-    job_path(s, path, j->id, "output.jsonl");
-    if (job_file_take(s, path, &b, e) < 0)
-        return -1;
-    j->result = b.id;
+    j->result = rows;
     return keep_answers(s, j, table, why, e);
 }
 

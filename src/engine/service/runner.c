@@ -388,7 +388,10 @@ static int deliver(struct runner *r, enum job_state to, struct error *e)
     /* Rows as long as these may never fit in the memory. */
     bool enough = tables_lack_memory(&why) && ++r->self->failures >= SESSION_FAILURES_MAX;
     r->delivering = !enough && table_output_may_pass(&why);
-    return r->delivering ? -1 : job_output_keep(s, &r->job, table, &why, e);
+    struct blob kept;
+    if (r->delivering || job_file_take(s, r->output, &kept, e) < 0)
+        return -1;
+    return job_output_keep(s, &r->job, kept.id, table, &why, e);
 }
 
 /* ---- Ending early ---- */

@@ -150,9 +150,9 @@ int job_file_take(struct service *s, const char *path, struct blob *out, struct 
 /* Moves j to `to`. output: all its rows; NULL: there are none. */
 int job_output_finish(struct service *s, struct arena *a, struct job *j, enum job_state to,
                       const struct blob *output, struct error *e) FALLIBLE;
-/* Moves j to FAILED, because its table cannot be made, and keeps the finished output as its result. */
-int job_output_keep(struct service *s, struct job *j, struct str table, const struct error *why,
-                    struct error *e) FALLIBLE;
+/* Moves j to FAILED, because its table cannot be made, and keeps the finished output, this blob, as its result. */
+int job_output_keep(struct service *s, struct job *j, int64_t rows, struct str table,
+                    const struct error *why, struct error *e) FALLIBLE;
 /* Moves j to FAILED with this error, without an output. */
 int job_output_fail(struct service *s, struct job *j, const struct error *why,
                     struct error *e) FALLIBLE;
