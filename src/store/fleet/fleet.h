@@ -1,6 +1,6 @@
 /* fleet.h -- which processes share a store, and which of them does what only one at a time should do.
  *
- * Why: any process may die at any instant. What it held must become free without anybody's help, and a process that
+ * Why: any process may die at any instant. Its shards and duties must become free without anybody's help, and a process that
  * was only stopped for a while must notice that it has lost everything before it writes again.
  *
  * Shape:   a row a process, with the end of its lease: FLEET_LEASE_MS after its last renewal, by the database's clock.
@@ -8,8 +8,8 @@
  *          and duties. A row that was removed never comes back: the process joins again under a new number.
  *          A fence is (timeline of the database, number): it grows at each lease of the same thing, and the row that is
  *          written under it names it.
- *          The memory of a process says which shards it holds. What the database says beyond that (an answer was lost, or
- *          a lease was forgotten) is given back at the next renewal.
+ *          The memory of a process says which shards it holds. The next renewal gives back what the database says beyond that
+ *          (an answer was lost, or a lease was forgotten).
  * Time:    a process trusts its lease until FLEET_LEASE_MS - FLEET_MARGIN_MS after the moment before it asked, on
  *          CLOCK_BOOTTIME, which goes on while the machine sleeps.
  * Errors:  ABORTED: the process has lost its lease. UNAVAILABLE: the database cannot be asked now.

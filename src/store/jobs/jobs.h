@@ -102,8 +102,8 @@ struct job_input {
     int64_t blob;
     uint64_t bytes;
 };
-/* Of a store that several processes share: what another check of the PENDING job writes from now on is refused. Sets
- * the job's fence, which job_inputs_set, shards_add and job_checked name. */
+/* In a store that several processes share, an earlier check of the PENDING job writes nothing more from now on. Sets the
+ * job's fence, which job_inputs_set, shards_add and job_checked name. */
 int job_check_begin(struct store *s, struct job *j, struct error *e) FALLIBLE;
 /* Replaces the inputs of a PENDING job. */
 int job_inputs_set(struct store *s, const struct job *j, const struct job_input *in, uint32_t count,
@@ -134,7 +134,7 @@ int job_finish(struct store *s, struct job *j, const struct job_end *end, struct
  * that (CANCELLING stays, and can be ended with fence 0). Old fences are void. */
 int job_recover(struct store *s, struct error *e) FALLIBLE;
 
-/* What other processes need of a job besides its shards, such as its list of bad lines: a blob under a name. */
+/* Blobs that other processes need of a job besides its shards, by name. */
 /* Its bad lines, as service_line_errors gives them. */
 #define JOB_LINE_ERRORS_FILE "faults.jsonl"
 /* The answers of a job that a state folder had: a spool, packed (objects/blob.h). Its next check cuts it, and gives

@@ -9,8 +9,8 @@
  * Rule:    each write names the fence of the lease and is refused (ABORTED) when the row has another one, or another process
  *          (I4). Counters of shard and job change in the transaction that names the checkpoint (I2, I6). Done twice
  *          under the same fence with the same blobs is done once: an answer of the database may be lost.
- * Budget:  a lease reserves what its lines may cost at most. What is left for it is in the lease; when that is less than the
- *          shard's, it goes on until it is spent, and is given back. A job of which nothing is left and nothing reserved is
+ * Budget:  a lease reserves what its lines may cost at most. The lease says how much that is; when it is less than the
+ *          shard may cost, the holder goes on until it is spent, and gives the shard back. A job of which nothing is left and nothing reserved is
  *          asked to pause (reason "budget").
  * Halt:    a job that passes its error limit or has spent its budget is asked to pause like by a client, with the reason in
  *          its row; its holders see SHARDS_HALTED, give back, and the last one settles it.
@@ -23,7 +23,7 @@
 
 #include "store/jobs/jobs.h"
 
-/* Where a shard lies, as the check has cut it. */
+/* The place of a shard, as the check has cut it. */
 struct shard_cut {
     uint32_t input;        /* position in the job's inputs */
     uint64_t begin, end;   /* bytes of that input */
@@ -33,7 +33,7 @@ struct shard_cut {
     uint64_t text_bytes;   /* of prompts: for the upper cost */
     uint64_t output_max;   /* tokens that its lines may generate, where they say so */
     uint32_t output_unset; /* lines that do not */
-    /* What its lines may cost at most; 0: unknown, then a lease reserves all that is left. */
+    /* The upper cost of its lines; 0: unknown, then a lease reserves all that is left. */
     uint64_t cost_max_nano, tokens_max;
 };
 /* The shards of a PENDING job, under the fence of its check (job_check_begin); replaces those of an earlier one. In
@@ -74,7 +74,7 @@ enum shards_left {
     SHARDS_BUDGET, /* nothing is left of the budget, and nobody holds a part of it: the job is asked to pause */
     SHARDS_HALTED, /* the job is not QUEUED or RUNNING, or is asked to stop: what is held is to be given back */
 };
-/* What a process wants of a job. */
+/* A process's wish for shards of a job. */
 struct shards_want {
     int64_t job;
     uint32_t most; /* shards, the lowest numbers first */
@@ -102,7 +102,7 @@ enum shard_step {
 };
 struct shard_record {
     enum shard_step step;
-    /* Of the whole shard so far. They count with a new checkpoint or an output only (I2). */
+    /* Those of the whole shard so far. They count with a new checkpoint or an output only (I2). */
     struct counters counters;
     const struct blob
         *answers; /* new checkpoint; NULL: the last one stays, but none does with SHARD_DONE */
@@ -138,8 +138,8 @@ struct shard_rows {
 };
 int shards_recorded(struct store *s, struct arena *a, int64_t job, struct shard_rows **out,
                     uint32_t *count, struct error *e) FALLIBLE;
-/* Where the next lease of a project at a model will start, for those that had one: the earliest is next, and who has no row is
- * before all (shards_fair.c). */
+/* The start of a project's next lease at a model, for those that had one: the earliest is next, and a project without a row
+ * comes before all (shards_fair.c). */
 struct shards_turn {
     struct str model, project;
     double start;

@@ -25,16 +25,16 @@ int sharded_lock(struct db *d, struct arena *a, int64_t id, struct sharded *out,
 int sharded_write(struct db *d, struct sharded *j, int64_t now_us, struct error *e) FALLIBLE;
 bool sharded_is_sound(const struct sharded *j); /* I6 and its sums */
 
-/* What may still be reserved of the job's budgets; UINT64_MAX: it has none. */
+/* The rest of the job's budgets that nobody has reserved; UINT64_MAX: it has none. */
 struct budget {
     uint64_t nano, tokens;
 };
 struct budget budget_left(const struct sharded *j);
-/* Of what is left, as much as a shard may still spend; max: what its lines may cost at most. */
+/* The part of what is left that a shard may still spend; max: the upper cost of its lines. */
 struct budget budget_share(const struct budget *left, const struct counters *spent,
                            const struct budget *max);
 bool budget_is_spent(const struct budget *b);
-/* What a row says is reserved: 0 where the job has no budget. */
+/* The same as a row has it: 0 where the job has no budget. */
 struct budget budget_reserved(const struct sharded *j, const struct budget *share);
 
 /* Row of a shard, from column `first` on. */
@@ -43,16 +43,14 @@ struct budget budget_reserved(const struct sharded *j, const struct budget *shar
     " output_unset, cost_max, tokens_max"
 #define SHARD_CUT_COLUMNS 12
 uint64_t shard_cut_row(struct stmt *q, int first, struct shard_cut *out); /* its number */
+// clang-format off
 /* The members of counters but total, by JOB_COUNTERS. */
 #define SHARD_COUNTERS(X)                                                                          \
-    X(succeeded)                                                                                   \
-    X(failed)                                                                                      \
-    X(not_run)                                                                                     \
-    X(duplicates)                                                                                  \
-    X(reused)                                                                                      \
-    X(reused_tokens) X(prompt_tokens) X(cached_tokens) X(candidate_tokens) X(thought_tokens)       \
-        X(duplicate_tokens) X(structured) X(complete) X(forced_tokens) X(rejected)                 \
-            X(rejected_tokens) X(rejected_cost_nano) X(cost_nano) X(cost_online_nano)
+    X(succeeded) X(failed) X(not_run) X(duplicates) X(reused) X(reused_tokens) X(prompt_tokens)    \
+    X(cached_tokens) X(candidate_tokens) X(thought_tokens) X(duplicate_tokens) X(structured)       \
+    X(complete) X(forced_tokens) X(rejected) X(rejected_tokens) X(rejected_cost_nano)              \
+    X(cost_nano) X(cost_online_nano)
+// clang-format on
 #define SHARD_COUNTER_COLUMN(name) ", " #name
 #define SHARD_COUNTER_SUM(name) ", CAST(coalesce(sum(" #name "), 0) AS BIGINT)"
 #define SHARD_COUNTER_SET(name) ", " #name " = ?"

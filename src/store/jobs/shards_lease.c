@@ -1,4 +1,4 @@
-/* shards_lease.c -- who answers which shard: leases, budgets, and where a job goes when nothing is leased. */
+/* shards_lease.c -- leases of shards, budgets, and the next state of a job of which nothing is leased. */
 #include <assert.h>
 
 #include "store/db/store_metrics.h"
@@ -157,7 +157,7 @@ static bool is_broke(const struct leasing *l, const struct sharded *j)
            (left.tokens != 0 || j->reserved_tokens == 0);
 }
 
-/* Time in which nobody worked on the job is no running time. */
+/* Time in which nobody worked on the job does not count as running. */
 static int stretch_anew(struct db *d, const struct sharded *j, int64_t now_us, struct error *e)
 {
     if (j->leased > 0 || j->job.state != JOB_RUNNING ||

@@ -78,7 +78,7 @@ int delivery_due(struct store *s, struct arena *a, int64_t now_us,
                  const struct delivery_share *share, struct delivery_list *out,
                  struct error *e) FALLIBLE;
 /* An attempt begins, or ended: state, attempts, due_us, last_* of v. 1; or 0 and nothing is written, when the delivery does
- * not wait any more, or not after so many attempts: then another process has it, or a client gave it up or replayed it. An
+ * not wait any more, or not after that number of attempts: then another process has it, or a client gave it up or replayed it. An
  * attempt that begins is this process's alone until due_us. */
 int delivery_update(struct store *s, const struct delivery *v, uint32_t attempts_before,
                     struct error *e) FALLIBLE;

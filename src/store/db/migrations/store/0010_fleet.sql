@@ -83,7 +83,7 @@ CREATE INDEX shard_held ON shard (process) WHERE process != 0;
 CREATE INDEX shard_answers ON shard (answers) WHERE answers != 0;
 CREATE INDEX shard_output ON shard (output) WHERE output != 0;
 
--- What other processes need of a job besides its shards: the list of bad lines, the index of its lines.
+-- Blobs that other processes need of a job besides its shards, by name, such as the list of its bad lines.
 CREATE TABLE job_file (
     job INTEGER NOT NULL REFERENCES job (id) ON DELETE CASCADE,
     name TEXT NOT NULL,
