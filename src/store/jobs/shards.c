@@ -27,6 +27,7 @@ int sharded_lock(struct db *d, struct arena *a, int64_t id, struct sharded *out,
                                 " reserved_nano, reserved_tokens FROM job WHERE id = ? FOR UPDATE");
     int at = JOB_FIELD_COUNT + 1;
 
+    *out = (struct sharded){ 0 };
     db_bind(q, "i", id);
     int rc = db_step(q, "cannot read the job", e);
     if (rc <= 0)
@@ -355,7 +356,7 @@ int shards_end_in(struct db *d, struct job *j, enum job_state to, int64_t now_us
 
 static int delete_batch(struct db *d, struct arena *a, int64_t job, int *deleted, struct error *e)
 {
-    int64_t *blob = arena_array(a, 2 * ADD_BATCH, sizeof *blob);
+    int64_t *blob = arena_array(a, (size_t)2 * ADD_BATCH, sizeof *blob);
     uint32_t count = 0;
     int rc;
     struct stmt *q = db_stmt(d, "DELETE FROM shard WHERE job = ?1 AND number IN (SELECT number"
