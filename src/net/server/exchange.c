@@ -158,7 +158,7 @@ static bool awaits_begin(struct http_call *c)
 
     lock(&s->lock);
     bool waits = c->begin_later && !c->begin_ended && c->conn && !c->cut && !s->closing;
-    if (waits) {
+    if (waits && !c->suspended) { /* libmicrohttpd may come once more before it sleeps */
         MHD_suspend_connection(c->conn);
         c->suspended = true;
     }

@@ -207,10 +207,11 @@ struct slow {
 static inline void *slow_wake(void *arg)
 {
     struct slow *s = arg;
+    struct http_call *call = s->call;
 
-    atomic_store(&s->ready, 1);
-    http_source_wake(s->call);
-    http_release(s->call);
+    atomic_store(&s->ready, 1); /* from here on the answer may end, and s with it */
+    http_source_wake(call);
+    http_release(call);
     return NULL;
 }
 
