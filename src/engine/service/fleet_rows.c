@@ -4,6 +4,7 @@
  *          whole shards, so that the index of rows (rows.h) stays true; the lengths of the shards' outputs say how far it
  *          goes. It is a copy: each process makes its own.
  */
+#include <assert.h>
 #include <dirent.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -199,6 +200,7 @@ static int add_lines(struct rows_so_far *r, struct str *piece, uint64_t *index, 
 {
     size_t end;
 
+    assert(r->to);
     while (!r->ended && (end = str_find(*piece, STR("\n"))) != SIZE_MAX) {
         struct str row = str_sub(*piece, 0, end + 1);
         *piece = str_sub(*piece, end + 1, piece->len);

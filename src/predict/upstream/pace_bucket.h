@@ -24,8 +24,8 @@ struct bucket {
     uint64_t at_ns; /* of level */
 };
 void bucket_init(struct bucket *b, uint64_t limit, uint64_t now_ns);
-/* Another part of the whole limit from now on, more than 0. What a smaller one does not hold is gone; a larger one begins
- * with what is there; after a time without any part the bucket is empty. */
+/* Another part of the whole limit from now on, more than 0. A smaller bucket loses what it does not hold, a larger one
+ * begins with what is there; after a time without any part the bucket is empty. */
 void bucket_limit(struct bucket *b, double limit, bool empty, uint64_t now_ns);
 /* Can n be taken now? If not, *ready_ns is when. An n over the limit counts as the limit: it can be taken from a full
  * bucket. */

@@ -1,4 +1,4 @@
-/* server_list.c -- the servers of one process: made from settings, found again, kept while somebody uses them; and their members. */
+/* server_list.c -- the servers of one process: made from settings, found again, kept while a session uses them; and their members. */
 #include <assert.h>
 #include <string.h>
 
