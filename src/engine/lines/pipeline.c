@@ -226,12 +226,13 @@ static enum may_send look_at_limits(struct run *r)
     spool_counters_open(r->job->spool, &c);
     uint64_t tokens = c.prompt_tokens + c.candidate_tokens + c.thought_tokens + c.rejected_tokens;
     uint64_t cost = c.cost_nano + c.rejected_cost_nano;
-    uint64_t ended = c.succeeded + c.failed;
+    uint64_t failed = c.failed + l->failed_before;
+    uint64_t ended = c.succeeded + c.failed + l->ended_before;
     if ((l->cost_nano_max && cost >= l->cost_nano_max) ||
         (l->tokens_max && tokens >= l->tokens_max))
         return stop_at(r, PIPELINE_BUDGET);
     if (l->error_lines_min && ended >= l->error_lines_min &&
-        (double)c.failed > l->error_rate_max * (double)ended)
+        (double)failed > l->error_rate_max * (double)ended)
         return stop_at(r, PIPELINE_ERRORS);
     return fits(r, &c, cost, l->cost_nano_max) && fits(r, &c, tokens, l->tokens_max) ? SEND_NEXT
                                                                                      : SEND_LATER;

@@ -48,6 +48,7 @@ struct pipeline_limits {
     uint64_t tokens_max;      /* prompt and generated ones that were computed; 0: none */
     double error_rate_max;    /* failed of all that ended, bad lines too: more is too many, */
     uint64_t error_lines_min; /* lines that must have ended for that; 0: no limit */
+    uint64_t ended_before, failed_before; /* lines of other runs of the job, which count for it */
 };
 
 struct pipeline_job {

@@ -40,6 +40,7 @@ struct fleet_job {
     bool over;             /* no slot takes another shard */
     uint32_t busy;         /* slots that have a shard */
     uint64_t done;         /* lines that ended here and are recorded */
+    struct counters known; /* of the job: as it was read, and what was recorded here since */
     bool failed;           /* error says why */
     bool of_model;         /* and it is the model's or the input's fault, not the store's */
     struct error error;

@@ -360,6 +360,7 @@ static int run_job(struct fleet_job *f, struct error *e)
         return end_empty(f, e);
     if (begin(f, e) < 0)
         return -1;
+    f->known = f->job.counters;
     run_slots(f);
     if (fleet_stopped(f) == STOP_LOST)
         return 0;

@@ -20,8 +20,8 @@
 /* A machine that dies repeats no more than this, besides what is in flight. */
 #define CHECKPOINT_NS (10 * NS_PER_S)
 #define CHECKPOINT_ROWS 1000
-/* An error limit is looked at when a checkpoint is recorded. */
-#define CHECKPOINT_LIMIT_NS NS_PER_S
+/* The first checkpoint comes after this time, each further one after twice as long: small jobs show progress soon. */
+#define CHECKPOINT_FIRST_NS NS_PER_S
 #define AGAIN_MS 500 /* between attempts to record while the store does not answer */
 /* A drain does not wait longer for the store. */
 #define DRAIN_ATTEMPTS 3
@@ -42,7 +42,8 @@ struct shard_work {
     struct pipeline_job pipeline; /* its budget grows with each record */
     struct counters counters;     /* committed in the spool */
     struct counters recorded;     /* of the last record */
-    uint64_t due_ns;              /* of the next checkpoint */
+    uint64_t due_ns;              /* of the system's clock: of the next checkpoint */
+    uint64_t pause_ns;            /* from one checkpoint to the next */
     uint32_t in_flight;           /* as the job's live facts count it */
     enum shards_left *left;
     const char *pause; /* why the job is to pause after this shard; or NULL */
@@ -57,9 +58,10 @@ static struct store *store_of(const struct shard_work *w)
     return w->of->service->env.store;
 }
 
-static uint64_t now_ns(const struct shard_work *w)
+/* A test that moves the service's clock moves no checkpoint. */
+static uint64_t now_ns(void)
 {
-    return service_now_ns(w->of->service);
+    return clock_system()->mono_ns(clock_system());
 }
 
 /* ---- Opening ---- */
@@ -259,11 +261,12 @@ static int record(struct shard_work *w, enum shard_step step, struct error *e)
     if (rc < 0)
         return -1;
     w->ended = step != SHARD_CHECKPOINT;
-    uint64_t before = counters_done(&w->recorded);
-    w->recorded = w->counters;
     lock(&w->of->lock);
-    w->of->done += counters_done(&w->counters) - before;
+    w->of->done += counters_done(&w->counters) - counters_done(&w->recorded);
+    w->of->known.succeeded += w->counters.succeeded - w->recorded.succeeded;
+    w->of->known.failed += w->counters.failed - w->recorded.failed;
     unlock(&w->of->lock);
+    w->recorded = w->counters;
     return 0;
 }
 
@@ -289,6 +292,24 @@ static void set_budget(struct shard_work *w)
 
     limits->cost_nano_max = limit_of(c->cost_nano + c->rejected_cost_nano, l->budget_nano);
     limits->tokens_max = limit_of(tokens, l->budget_tokens);
+}
+
+/* The job's error limit, with the lines that ended elsewhere as far as this process knows. The store decides. */
+static void set_error_limit(struct shard_work *w)
+{
+    const struct job_options *o = &w->of->job.options;
+    struct pipeline_limits *limits = &w->pipeline.limits;
+
+    if (o->error_rate_max <= 0)
+        return;
+    limits->error_rate_max = o->error_rate_max;
+    limits->error_lines_min = o->error_lines_min ? o->error_lines_min : ERROR_LINES_MIN;
+    lock(&w->of->lock);
+    const struct counters *known = &w->of->known;
+    limits->failed_before = known->failed - w->recorded.failed;
+    limits->ended_before =
+        known->succeeded + known->failed - w->recorded.succeeded - w->recorded.failed;
+    unlock(&w->of->lock);
 }
 
 static void count_in_flight(struct shard_work *w, uint32_t now)
@@ -319,16 +340,25 @@ static void on_progress(void *arg, const struct progress *p)
 
 static bool checkpoint_due(struct shard_work *w)
 {
-    const struct job_options *o = &w->of->job.options;
     uint64_t rows = counters_done(&w->counters) - counters_done(&w->recorded);
-    uint64_t now = now_ns(w);
+    uint64_t now = now_ns();
 
     if (rows == 0 || counters_pending(&w->counters) == 0)
         return false; /* the end of the shard is recorded soon */
     if (rows < CHECKPOINT_ROWS && now < w->due_ns)
         return false;
-    w->due_ns = now + (o->error_rate_max > 0 ? CHECKPOINT_LIMIT_NS : CHECKPOINT_NS);
+    w->pause_ns = w->pause_ns < CHECKPOINT_NS / 2 ? w->pause_ns * 2 : CHECKPOINT_NS;
+    w->due_ns = now + w->pause_ns;
     return true;
+}
+
+/* The job is to stop, which the scheduler may not know yet: this shard is given back. */
+static void stop_soon(struct running *self)
+{
+    int none = STOP_NONE;
+
+    if (atomic_compare_exchange_strong(&self->reason, &none, STOP_PAUSE))
+        atomic_store(&self->stop, true);
 }
 
 static int on_committed(void *arg, const struct progress *p, struct error *e)
@@ -340,7 +370,10 @@ static int on_committed(void *arg, const struct progress *p, struct error *e)
         return 0;
     if (record(w, SHARD_CHECKPOINT, e) < 0)
         return -1;
+    if (*w->left == SHARDS_HALTED)
+        stop_soon(w->of->self);
     set_budget(w);
+    set_error_limit(w);
     return 0;
 }
 
@@ -382,7 +415,9 @@ static int answer_lines(struct shard_work *w, struct predictor *p, enum pipeline
         .arg = w,
     };
     set_budget(w);
-    w->due_ns = now_ns(w) + CHECKPOINT_NS;
+    set_error_limit(w);
+    w->pause_ns = CHECKPOINT_FIRST_NS;
+    w->due_ns = now_ns() + w->pause_ns;
     job_metrics_begin(&w->metrics, f->job.project, f->model->pattern, &w->counters);
     int rc = pipeline_run(&w->pipeline, &progress, end, e);
     count_in_flight(w, 0);
@@ -447,9 +482,10 @@ static int end_stretch(struct shard_work *w, enum pipeline_end end, struct error
     case PIPELINE_INTERRUPTED:
         return fleet_closing(w->of) ? close_out(w, e) : record(w, SHARD_RELEASE, e);
     case PIPELINE_ERRORS:
-        break;
+        w->pause = "errors";
+        return record(w, SHARD_RELEASE, e);
     }
-    return error_set(e, ERROR_INTERNAL, "a shard has no error limit of its own");
+    return -1;
 }
 
 static int answer_shard(struct shard_work *w, struct error *e)

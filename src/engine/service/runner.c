@@ -18,7 +18,6 @@
 #include "format/trace.h"
 
 #define SAVE_EVERY_NS (500 * NS_PER_MS)
-#define ERROR_LINES_MIN 100
 
 struct runner {
     struct running *self;

@@ -23,6 +23,7 @@
 #include "store/tables/tables.h"
 
 #define SERVICE_PATH_BYTES 4096
+#define ERROR_LINES_MIN 100    /* before a job's error limit is looked at, where it does not say */
 #define SESSION_FAILURES_MAX 3 /* in a row without a line done; then the job fails */
 #define RETRY_CHAIN_MAX 100    /* retries of retries that were ended before they began */
 #define HUBS_MAX 256
