@@ -28,18 +28,16 @@ static double work_of(const struct shards_got *got)
 int fair_lease_in(struct db *d, const char *project, const struct shards_want *want,
                   const struct shards_got *got, struct error *e)
 {
-    struct stmt *q = db_stmt(d, "SELECT max(start_at) FROM fair WHERE model = ?");
+    struct stmt *q = db_stmt(
+        d, "INSERT INTO fair (model, project, work, start_at) SELECT CAST(?1 AS TEXT),"
+           " CAST(?2 AS TEXT), now + CAST(?3 AS DOUBLE PRECISION), now FROM (SELECT"
+           " coalesce(max(start_at), 0) AS now FROM fair WHERE model = ?1) AS time WHERE now >= 0"
+           " ON CONFLICT (model, project) DO UPDATE SET start_at = CASE WHEN fair.work <"
+           " excluded.start_at THEN excluded.start_at ELSE fair.work END, work = CASE WHEN"
+           " fair.work < excluded.start_at THEN excluded.start_at ELSE fair.work END +"
+           " excluded.work - excluded.start_at");
 
-    db_bind(q, "s", want->model);
-    if (db_step(q, "cannot read the turns of projects", e) < 0)
-        return -1;
-    double now = db_double(q, 0); /* 0: nobody has begun */
-    q = db_stmt(d, "INSERT INTO fair (model, project, work, start_at)"
-                   " VALUES (?1, ?2, ?3 + ?4, ?3) ON CONFLICT (model, project) DO UPDATE SET"
-                   " start_at = CASE WHEN fair.work < ?3 THEN ?3 ELSE fair.work END,"
-                   " work = CASE WHEN fair.work < ?3 THEN ?3 ELSE fair.work END + ?4");
-    db_bind(q, "ssdd", want->model, project, now,
-            work_of(got) / (want->weight > 0 ? want->weight : 1));
+    db_bind(q, "ssd", want->model, project, work_of(got) / (want->weight > 0 ? want->weight : 1));
     return db_run(q, "cannot write the turn of a project", e) < 0 ? -1 : 0;
 }
 

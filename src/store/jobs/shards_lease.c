@@ -1,5 +1,6 @@
 /* shards_lease.c -- leases of shards, budgets, and the next state of a job of which nothing is leased. */
 #include <assert.h>
+#include <stdlib.h>
 
 #include "store/db/store_metrics.h"
 #include "store/fleet/fleet_inner.h"
@@ -81,20 +82,29 @@ static bool may_lease(const struct leasing *l, const struct job *j)
     return (j->state == JOB_QUEUED || j->state == JOB_RUNNING) && j->asked == ASKED_NOTHING;
 }
 
-/* Free shards, the lowest numbers first. */
+static int by_number(const void *a, const void *b)
+{
+    const struct shard_lease *x = a, *y = b;
+
+    return (x->number > y->number) - (x->number < y->number);
+}
+
+/* Leases free shards, the lowest numbers first, in one statement: nobody else can, as the job's row is locked. */
 static int choose(struct db *d, struct leasing *l, struct error *e)
 {
-    struct stmt *q = db_stmt(d, "SELECT fence, answers, taken, " SHARD_CUT SHARD_COUNTERS(
-                                    SHARD_COUNTER_COLUMN) " FROM shard WHERE job = ? AND process = "
-                                                          "0 AND done = 0 ORDER BY number LIMIT ?"
-                                                          " FOR UPDATE SKIP LOCKED");
+    struct stmt *q = db_stmt(
+        d, "UPDATE shard SET process = ?1, fence = 1 + CASE WHEN fence < ?2 THEN ?2 ELSE"
+           " fence END WHERE job = ?3 AND number IN (SELECT number FROM shard WHERE job = ?3"
+           " AND process = 0 AND done = 0 ORDER BY number LIMIT ?4)"
+           " RETURNING fence, answers, taken, " SHARD_CUT SHARD_COUNTERS(SHARD_COUNTER_COLUMN));
     int rc;
 
-    db_bind(q, "ii", l->want->job, (int64_t)l->want->most);
-    while ((rc = db_step(q, "cannot read the shards of a job", e)) == 1) {
+    db_bind(q, "iiii", l->process, fleet_fence_next(d, 0) - 1, l->want->job,
+            (int64_t)l->want->most);
+    while ((rc = db_step(q, "cannot lease the shards of a job", e)) == 1) {
         struct shard_lease *s = &l->out->item[l->out->count++];
         *s = (struct shard_lease){ .job = l->want->job,
-                                   .fence = fleet_fence_next(d, db_int(q, 0)),
+                                   .fence = db_int(q, 0),
                                    .answers = db_int(q, 1),
                                    .taken = db_int(q, 2) };
         s->number = shard_cut_row(q, 3, &s->cut);
@@ -102,44 +112,57 @@ static int choose(struct db *d, struct leasing *l, struct error *e)
         (void)shard_counters_row(q, 3 + SHARD_CUT_COLUMNS, &s->counters);
         assert(counters_balanced(&s->counters));
     }
+    if (l->out->count > 1)
+        qsort(l->out->item, l->out->count, sizeof *l->out->item, by_number);
     return rc;
 }
 
-static int lease_row(struct db *d, const struct leasing *l, const struct shard_lease *s,
-                     const struct budget *reserved, struct error *e)
+/* What is reserved for a shard that was just leased; process 0: it is given back. */
+static int reserve(struct db *d, int64_t process, const struct shard_lease *s,
+                   const struct budget *reserved, struct error *e)
 {
-    struct stmt *q = db_stmt(d, "UPDATE shard SET process = ?, fence = ?, reserved_nano = ?,"
-                                " reserved_tokens = ? WHERE job = ? AND number = ?"
-                                " AND process = 0 AND done = 0");
+    struct stmt *q = db_stmt(d, "UPDATE shard SET process = ?, reserved_nano = ?,"
+                                " reserved_tokens = ? WHERE job = ? AND number = ?");
 
-    db_bind(q, "iiiiii", l->process, s->fence, (int64_t)reserved->nano, (int64_t)reserved->tokens,
-            s->job, (int64_t)s->number);
-    int rc = db_run(q, "cannot lease a shard", e);
-    assert(rc <= 1 && rc != 0); /* its row was locked when it was chosen */
+    db_bind(q, "iiiii", process, (int64_t)reserved->nano, (int64_t)reserved->tokens, s->job,
+            (int64_t)s->number);
+    int rc = db_run(q, "cannot reserve a part of the budget", e);
+    assert(rc != 0);
     return rc < 0 ? -1 : 0;
 }
 
-/* As many of the chosen shards as the budget has something left for. */
+/* The part of the budget that a shard gets; false: nothing is left for it. */
+static bool share_out(const struct leasing *l, const struct sharded *j, struct shard_lease *s)
+{
+    const struct budget max = { s->cut.cost_max_nano, s->cut.tokens_max };
+    struct budget left = budget_left(j), share = { UINT64_MAX, UINT64_MAX };
+
+    if (!l->want->closing)
+        share = budget_share(&left, &s->counters, &max);
+    s->budget_nano = share.nano;
+    s->budget_tokens = share.tokens;
+    return !budget_is_spent(&share);
+}
+
+/* As many of the chosen shards as the budget has something left for; the others go back. */
 static int take(struct db *d, struct leasing *l, struct sharded *j, struct error *e)
 {
+    const struct budget nothing = { 0 };
     uint32_t chosen = l->out->count;
+    bool enough = true;
 
-    for (l->out->count = 0; l->out->count < chosen; l->out->count++) {
-        struct shard_lease *s = &l->out->item[l->out->count];
-        struct budget left = budget_left(j);
-        struct budget max = { s->cut.cost_max_nano, s->cut.tokens_max };
-        struct budget share = budget_share(&left, &s->counters, &max), reserved = { 0 };
-        if (l->want->closing)
-            share = (struct budget){ UINT64_MAX, UINT64_MAX };
-        else if (budget_is_spent(&share))
-            return 0;
-        else
-            reserved = budget_reserved(j, &share);
-        s->budget_nano = share.nano;
-        s->budget_tokens = share.tokens;
-        if (lease_row(d, l, s, &reserved, e) < 0)
+    l->out->count = 0;
+    for (uint32_t i = 0; i < chosen; i++) {
+        struct shard_lease *s = &l->out->item[i];
+        struct budget reserved = nothing;
+        enough = enough && share_out(l, j, s);
+        if (enough && !l->want->closing)
+            reserved = budget_reserved(j, &(struct budget){ s->budget_nano, s->budget_tokens });
+        bool changes = !enough || reserved.nano || reserved.tokens;
+        if (changes && reserve(d, enough ? l->process : 0, s, &reserved, e) < 0)
             return -1;
-        j->leased++;
+        l->out->count += enough;
+        j->leased += enough;
         j->reserved_nano += reserved.nano;
         j->reserved_tokens += reserved.tokens;
     }
