@@ -11,6 +11,7 @@
 #include "store/db/db_inner.h"
 
 #define COLUMNS_MAX 128
+#define BATCH_VALUES 500u /* of one statement */
 #define STATEMENT_BYTES_MAX ((size_t)64 * 1024)
 
 struct table {
@@ -70,21 +71,91 @@ static int read_columns(struct db *from, struct arena *a, struct table *t, struc
     return rc;
 }
 
-static void copy_value(struct stmt *to, struct stmt *from, int column, char kind)
+/* ---- Rows ---- */
+
+struct cell {
+    int64_t i;
+    double d;
+    struct str s; /* in the batch's arena */
+};
+/* Rows that one statement writes: a round trip each would be most of the time. */
+struct batch {
+    const struct table *t;
+    struct cell *cell; /* of all rows, one after the other */
+    uint32_t rows, rows_max;
+    const char *many, *one; /* statements for rows_max rows, and for one */
+    struct arena arena;
+};
+
+static const char *insert_sql(struct arena *a, const struct table *t, uint32_t rows)
 {
-    switch (kind) {
-    case 'i':
-        db_bind_from(to, column + 1, "i", db_int(from, column));
-        break;
-    case 'd':
-        db_bind_from(to, column + 1, "d", db_double(from, column));
-        break;
-    case 't':
-        db_bind_from(to, column + 1, "t", db_bytes(from, column));
-        break;
-    default:
-        db_bind_from(to, column + 1, "B", db_bytes(from, column));
+    struct buf sql = BUF_INIT(STATEMENT_BYTES_MAX);
+
+    buf_addf(&sql, "INSERT INTO %s (%s) VALUES", t->name, t->names.p);
+    for (uint32_t r = 0; r < rows; r++) {
+        buf_add_c(&sql, r ? ", (" : " (");
+        for (uint32_t i = 0; i < t->columns; i++)
+            buf_add_c(&sql, i ? ", ?" : "?");
+        buf_add_char(&sql, ')');
     }
+    assert(buf_ok(&sql));
+    const char *text = arena_copy(a, sql.p, sql.len);
+    buf_release(&sql);
+    return text;
+}
+
+static void take_row(struct batch *b, struct stmt *from)
+{
+    struct cell *cell = &b->cell[(size_t)b->rows * b->t->columns];
+
+    assert(b->rows < b->rows_max);
+    for (uint32_t i = 0; i < b->t->columns; i++) {
+        cell[i] = (struct cell){ 0 };
+        if (b->t->kind[i] == 'i')
+            cell[i].i = db_int(from, (int)i);
+        else if (b->t->kind[i] == 'd')
+            cell[i].d = db_double(from, (int)i);
+        else
+            cell[i].s = db_text(from, (int)i, &b->arena);
+    }
+    b->rows++;
+}
+
+/* Writes the rows [first, first + rows) by one statement. */
+static int write_rows(struct db *to, const struct batch *b, uint32_t first, uint32_t rows,
+                      struct error *e)
+{
+    struct stmt *q = db_stmt(to, rows == 1 ? b->one : b->many);
+    const struct cell *cell = &b->cell[(size_t)first * b->t->columns];
+    uint32_t count = rows * b->t->columns;
+
+    assert(rows == 1 || rows == b->rows_max);
+    for (uint32_t i = 0; i < count; i++) {
+        char kind = b->t->kind[i % b->t->columns];
+        int at = (int)i + 1;
+        if (kind == 'i')
+            db_bind_from(q, at, "i", cell[i].i);
+        else if (kind == 'd')
+            db_bind_from(q, at, "d", cell[i].d);
+        else
+            db_bind_from(q, at, kind == 't' ? "t" : "B", cell[i].s);
+    }
+    return db_run(q, "cannot write rows", e) < 0 ? -1 : 0;
+}
+
+/* A batch that is not full goes row by row. */
+static int flush(struct db *to, struct batch *b, struct error *e)
+{
+    int rc = 0;
+
+    if (b->rows == b->rows_max)
+        rc = write_rows(to, b, 0, b->rows, e);
+    else
+        for (uint32_t i = 0; i < b->rows && rc == 0; i++)
+            rc = write_rows(to, b, i, 1, e);
+    b->rows = 0;
+    arena_reset(&b->arena);
+    return rc;
 }
 
 static int count_rows(struct db *d, const char *sql, uint64_t *out, struct error *e)
@@ -98,29 +169,34 @@ static int count_rows(struct db *d, const char *sql, uint64_t *out, struct error
     return 0;
 }
 
+static int copy_all(struct db *to, struct stmt *rows, struct batch *b, uint64_t *copied,
+                    struct error *e)
+{
+    int rc;
+
+    while ((rc = db_step(rows, "cannot read rows", e)) == 1) {
+        take_row(b, rows);
+        (*copied)++;
+        if (b->rows == b->rows_max && flush(to, b, e) < 0)
+            return -1;
+    }
+    return rc < 0 ? -1 : flush(to, b, e);
+}
+
 static int copy_rows(struct db *from, struct db *to, struct db_move *m, const struct table *t,
                      struct error *e)
 {
-    struct buf insert = BUF_INIT(STATEMENT_BYTES_MAX);
     const char *count = arena_textf(m->texts, "SELECT count(*) FROM %s", t->name);
+    const char *all = arena_textf(m->texts, "SELECT %s FROM %s", t->names.p, t->name);
+    struct batch b = { .t = t, .rows_max = 1 + BATCH_VALUES / t->columns };
     uint64_t rows = 0, there = 0;
-    int rc;
 
-    buf_addf(&insert, "INSERT INTO %s (%s) VALUES (", t->name, t->names.p);
-    for (uint32_t i = 0; i < t->columns; i++)
-        buf_add_c(&insert, i ? ", ?" : "?");
-    buf_add_char(&insert, ')');
-    const char *sql = arena_copy(m->texts, insert.p, insert.len);
-    buf_release(&insert);
-    struct stmt *r = db_stmt(from, arena_textf(m->texts, "SELECT %s FROM %s", t->names.p, t->name));
-    while ((rc = db_step(r, "cannot read rows", e)) == 1) {
-        struct stmt *w = db_stmt(to, sql);
-        for (uint32_t i = 0; i < t->columns; i++)
-            copy_value(w, r, (int)i, t->kind[i]);
-        if (db_run(w, "cannot write rows", e) < 0)
-            return -1;
-        rows++;
-    }
+    b.one = insert_sql(m->texts, t, 1);
+    b.many = insert_sql(m->texts, t, b.rows_max);
+    b.cell = mem_array((size_t)b.rows_max * t->columns, sizeof *b.cell);
+    int rc = copy_all(to, db_stmt(from, all), &b, &rows, e);
+    mem_free(b.cell);
+    arena_release(&b.arena);
     if (rc < 0 || count_rows(to, count, &there, e) < 0)
         return -1;
     m->rows += rows;

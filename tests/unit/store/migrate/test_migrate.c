@@ -11,7 +11,7 @@
 #include "store/migrate/migrate.h"
 #include "store/spool/spool.h"
 
-#define OBJECTS 30
+#define OBJECTS 130
 #define LINES 10
 
 /* A folder with some of everything, and where it goes. */
