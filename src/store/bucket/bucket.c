@@ -102,7 +102,7 @@ static int claim_write(struct shared_bucket *b, int fd, const char *owner, struc
     return b->ops->put(b, OWNER_KEY, fd, 0, len, e);
 }
 
-/* Of two that claim it at once, the later one wins, and the other one sees that. */
+/* When two claim it at once, the later one wins, and the other one sees that. */
 static int claim(struct shared_bucket *b, int fd, const char *owner, struct error *e)
 {
     char is[OWNER_BYTES_MAX];
