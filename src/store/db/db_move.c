@@ -188,9 +188,11 @@ static int copy_rows(struct db *from, struct db *to, struct db_move *m, const st
 {
     const char *count = arena_textf(m->texts, "SELECT count(*) FROM %s", t->name);
     const char *all = arena_textf(m->texts, "SELECT %s FROM %s", t->names.p, t->name);
-    struct batch b = { .t = t, .rows_max = 1 + BATCH_VALUES / t->columns };
+    struct batch b = { .t = t };
     uint64_t rows = 0, there = 0;
 
+    assert(t->columns > 0);
+    b.rows_max = 1 + BATCH_VALUES / t->columns;
     b.one = insert_sql(m->texts, t, 1);
     b.many = insert_sql(m->texts, t, b.rows_max);
     b.cell = mem_array((size_t)b.rows_max * t->columns, sizeof *b.cell);
