@@ -117,7 +117,7 @@ static int choose(struct db *d, struct leasing *l, struct error *e)
     return rc;
 }
 
-/* What is reserved for a shard that was just leased; process 0: it is given back. */
+/* Writes the part of the budget of a shard that was just leased; process 0: it is given back. */
 static int reserve(struct db *d, int64_t process, const struct shard_lease *s,
                    const struct budget *reserved, struct error *e)
 {
