@@ -122,18 +122,39 @@ static int remove_some(struct store *s, const struct job *j, int *removed, struc
     return store_commit(s, d, rc, e);
 }
 
-static int insert(struct db *d, int64_t job, uint32_t number, const struct shard_cut *c,
-                  struct error *e)
-{
-    struct stmt *q =
-        db_stmt(d, "INSERT INTO shard (job, " SHARD_CUT ", total)"
-                   " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?8)");
+#define ADD_ROW "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+#define ADD_ROW_PARAMETERS 14
+/* Shards that one statement writes. */
+#define ADD_ROWS 8
 
-    db_bind(q, "iiiiiiiiiiiii", job, (int64_t)number, (int64_t)c->input, (int64_t)c->begin,
-            (int64_t)c->end, (int64_t)c->line_no, (int64_t)c->first, (int64_t)c->lines,
-            (int64_t)c->text_bytes, (int64_t)c->output_max, (int64_t)c->output_unset,
-            (int64_t)c->cost_max_nano, (int64_t)c->tokens_max);
-    return db_run(q, "cannot write the shards of a job", e) < 0 ? -1 : 0;
+static void bind_row(struct stmt *q, int first, int64_t job, uint32_t number,
+                     const struct shard_cut *c)
+{
+    db_bind_from(q, first, "iiiiiiiiiiiiii", job, (int64_t)number, (int64_t)c->input,
+                 (int64_t)c->begin, (int64_t)c->end, (int64_t)c->line_no, (int64_t)c->first,
+                 (int64_t)c->lines, (int64_t)c->text_bytes, (int64_t)c->output_max,
+                 (int64_t)c->output_unset, (int64_t)c->cost_max_nano, (int64_t)c->tokens_max,
+                 (int64_t)c->lines);
+}
+
+/* Writes the shards [from, to). */
+static int insert(struct db *d, const struct job *j, const struct shard_cut *cut, uint32_t from,
+                  uint32_t to, struct error *e)
+{
+    while (from < to) {
+        uint32_t rows = to - from >= ADD_ROWS ? ADD_ROWS : 1;
+        struct stmt *q =
+            rows == 1 ? db_stmt(d, "INSERT INTO shard (job, " SHARD_CUT ", total) VALUES " ADD_ROW)
+                      : db_stmt(d, "INSERT INTO shard (job, " SHARD_CUT ", total) VALUES " ADD_ROW
+                                   "," ADD_ROW "," ADD_ROW "," ADD_ROW "," ADD_ROW "," ADD_ROW
+                                   "," ADD_ROW "," ADD_ROW);
+        for (uint32_t i = 0; i < rows; i++)
+            bind_row(q, 1 + (int)i * ADD_ROW_PARAMETERS, j->id, from + i, &cut[from + i]);
+        if (db_run(q, "cannot write the shards of a job", e) < 0)
+            return -1;
+        from += rows;
+    }
+    return 0;
 }
 
 static int count_shards(struct db *d, int64_t job, uint32_t count, struct error *e)
@@ -159,8 +180,8 @@ int shards_add(struct store *s, const struct job *j, const struct shard_cut *cut
         if (!d)
             return -1;
         int rc = job_checking_in(d, j, e);
-        for (uint32_t i = from; i < to && rc == 0; i++)
-            rc = insert(d, j->id, i, &cut[i], e);
+        if (rc == 0)
+            rc = insert(d, j, cut, from, to, e);
         if (rc == 0 && to == count)
             rc = count_shards(d, j->id, count, e);
         if (store_commit(s, d, rc, e) < 0)

@@ -65,6 +65,23 @@ static void test_a_job_in_shards_runs_to_its_end(void **state)
     store_close(b);
 }
 
+static void test_a_job_of_many_shards_is_cut_in_their_order(void **state)
+{
+    struct world *w = *state;
+    struct error e = { 0 };
+    struct job j = cut_job(w, 1019); /* more than two transactions, and a rest */
+
+    ASSERT_OK(fleet_join(w->s, "a", &e), e);
+    assert_int_equal(glance(w, j.id).open, 1019);
+    assert_int_equal(rows(w, "SELECT count(*) FROM shard WHERE begin_at = 100 * number"
+                             " AND first = 10 * number AND total = lines AND lines = 10"),
+                     1019);
+    struct taken t = lease(w->s, j.id, 16);
+    assert_int_equal(t.count, 16);
+    for (uint32_t i = 0; i < 16; i++)
+        assert_int_equal(t.item[i].number, i);
+}
+
 static void test_what_a_dead_process_held_goes_on_from_its_checkpoint(void **state)
 {
     struct world *w = *state;
@@ -626,6 +643,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(test_a_job_in_shards_runs_to_its_end),
+        TEST(test_a_job_of_many_shards_is_cut_in_their_order),
         TEST(test_what_a_dead_process_held_goes_on_from_its_checkpoint),
         TEST(test_a_record_that_is_made_again_counts_once),
         TEST(test_nothing_counts_that_no_blob_holds),
