@@ -282,9 +282,14 @@ def test_rows_of_a_checkpoint_are_seen_before_their_shard_is_done(fleet):
     rows = [json.loads(line) for line in text.splitlines()]
     assert done(job) <= len(rows) < 1000 and {text_of(row) for row in rows}
     assert len({row["request"]["contents"][0]["parts"][0]["text"] for row in rows}) == len(rows)
-    assert front.call(path + ":results") == (200, "")
+    status, first = front.call(path + ":results")
+    assert status == 200 and first
+    later = wait_for(front, path, lambda now: done(now) > done(job), 30)
+    assert front.call(path + ":results")[1].startswith(first)
     assert front.call(path + ":cancel", "POST", "{}")[0] == 200
-    assert_in_order(output(front, ended(front, path, "JOB_STATE_CANCELLED")), texts(1000))
+    later = ended(front, path, "JOB_STATE_CANCELLED")
+    assert_in_order(output(front, later), texts(1000))
+    assert one.call(path + ":results")[1].startswith(first)
 
 
 def test_the_database_may_go_away_for_a_while(fleet):

@@ -1,8 +1,8 @@
 /* fleet_rows.c -- what a job of a fleet has so far, at any process: out of the shards that are recorded.
  *
- * Shape:   DIR/jobs/ID/rows.jsonl has the rows of the shards that are done, up to the first open one. It only grows, by
- *          whole shards, so that the index of rows (rows.h) stays true; the lengths of the shards' outputs say how far it
- *          goes. It is a copy: each process makes its own.
+ * Shape:   DIR/jobs/ID/rows.jsonl has the rows of the lines before the first open one: of shards that are done, and of the
+ *          checkpoint behind them. It only grows, so that the index of rows (rows.h) stays true; the lengths of the
+ *          shards' outputs say where each begins. It is a copy: each process makes its own.
  */
 #include <assert.h>
 #include <dirent.h>
@@ -48,38 +48,6 @@ static int append(struct store *store, int to, const struct blob *b, struct erro
     return n < 0 ? -1 : 0;
 }
 
-/* Cuts the file behind its last whole shard, and stands there; *next is the first shard that it lacks. */
-static int find_end(int fd, const struct blob *part, uint32_t count, uint32_t *next,
-                    struct error *e)
-{
-    uint64_t end = 0;
-    struct stat st;
-
-    if (fstat(fd, &st) < 0)
-        return error_errno(e, "the job's rows");
-    for (*next = 0; *next < count && end + part[*next].bytes <= (uint64_t)st.st_size; (*next)++)
-        end += part[*next].bytes;
-    if (ftruncate(fd, (off_t)end) < 0 || lseek(fd, (off_t)end, SEEK_SET) < 0)
-        return error_errno(e, "the job's rows");
-    return 0;
-}
-
-/* Under the file's lock. */
-static int grow(struct service *s, int64_t id, int fd, struct error *e)
-{
-    struct arena a = { 0 };
-    struct blob *part = NULL;
-    uint32_t count = 0, next = 0;
-    int rc = shards_done(s->env.store, &a, id, &part, &count, e);
-
-    if (rc == 0)
-        rc = find_end(fd, part, count, &next, e);
-    for (; rc == 0 && next < count; next++)
-        rc = append(s->env.store, fd, &part[next], e);
-    arena_release(&a);
-    return rc;
-}
-
 static int finish(int fd, int rc, uint64_t *bytes, struct error *e)
 {
     struct stat st;
@@ -92,27 +60,6 @@ static int finish(int fd, int rc, uint64_t *bytes, struct error *e)
     }
     (void)close(fd);
     return -1;
-}
-
-int fleet_results(struct service *s, const struct job *j, uint64_t *bytes, struct error *e)
-{
-    char path[SERVICE_PATH_BYTES];
-
-    assert_may_wait("the rows of a job's shards");
-    if (job_state_final(j->state) || j->start_us == 0)
-        return no_results(e);
-    job_path(s, path, j->id, NULL);
-    if (sys_mkdirs(path, e) < 0)
-        return -1;
-    job_path(s, path, j->id, "rows.jsonl");
-    int fd = sys_open(path, O_RDWR | O_CREAT, e);
-    if (fd < 0)
-        return -1;
-    if (flock(fd, LOCK_EX) < 0)
-        return finish(fd, error_errno(e, "%s", path), bytes, e);
-    int rc = grow(s, j->id, fd, e);
-    (void)flock(fd, LOCK_UN);
-    return finish(fd, rc, bytes, e);
 }
 
 /* A file without a name, which goes when it is closed. */
@@ -132,6 +79,8 @@ struct rows_so_far {
     struct job_input *pin;
     uint32_t pin_count;
     int fd;                         /* or -1: */
+    bool in_turn;                   /* the rows end at the first line without one, */
+    uint64_t next;                  /* which has this number, or a later one */
     const struct rows_answered *to; /* rows by their number */
     uint64_t first;                 /* number of the first row of the shard that is read */
     bool ended;                     /* by to->fn */
@@ -141,6 +90,8 @@ static int add_row(void *arg, uint64_t index, struct str row, struct error *e)
 {
     struct rows_so_far *r = arg;
 
+    if (r->in_turn && r->first + index != r->next++)
+        return 1;
     if (r->fd >= 0)
         return sys_write_all(r->fd, row.p, row.len, "the job's rows", e);
     int rc = r->to->fn(r->to->arg, r->first + index, row, e);
@@ -246,6 +197,69 @@ static int add_shard(struct rows_so_far *r, const struct shard_rows *shard, stru
         return add_checkpoint(r, shard, e);
     return r->fd >= 0 ? append(r->service->env.store, r->fd, &shard->output, e)
                       : add_output(r, &shard->output, e);
+}
+
+/* Stands behind the last shard that the file has as a whole; *next is the first one that it lacks. The rows of a checkpoint
+ * may stand behind that: they are written again, as they are. */
+static int find_end(int fd, const struct shard_rows *shard, uint32_t count, uint32_t *next,
+                    struct error *e)
+{
+    uint64_t end = 0;
+    struct stat st;
+
+    if (fstat(fd, &st) < 0)
+        return error_errno(e, "the job's rows");
+    for (*next = 0; *next < count; (*next)++) {
+        const struct shard_rows *s = &shard[*next];
+        if (s->number != *next || !s->output.id || end + s->output.bytes > (uint64_t)st.st_size)
+            break;
+        end += s->output.bytes;
+    }
+    return lseek(fd, (off_t)end, SEEK_SET) < 0 ? error_errno(e, "the job's rows") : 0;
+}
+
+/* Under the file's lock: the rows of all lines before the first open one, as they are recorded. */
+static int grow(struct rows_so_far *r, struct error *e)
+{
+    struct store *store = r->service->env.store;
+    struct shard_rows *shard = NULL;
+    uint32_t count = 0, next = 0;
+    int rc = job_inputs(store, &r->arena, r->job->id, &r->pin, &r->pin_count, e);
+
+    if (rc == 0)
+        rc = shards_recorded(store, &r->arena, r->job->id, &shard, &count, e);
+    if (rc == 0)
+        rc = find_end(r->fd, shard, count, &next, e);
+    for (; rc == 0 && next < count && shard[next].number == next; next++) {
+        r->first = r->next = shard[next].cut.first;
+        if (!shard[next].output.id)
+            return add_checkpoint(r, &shard[next], e);
+        rc = append(store, r->fd, &shard[next].output, e);
+    }
+    return rc;
+}
+
+int fleet_results(struct service *s, const struct job *j, uint64_t *bytes, struct error *e)
+{
+    char path[SERVICE_PATH_BYTES];
+
+    assert_may_wait("the rows of a job's shards");
+    if (job_state_final(j->state) || j->start_us == 0)
+        return no_results(e);
+    job_path(s, path, j->id, NULL);
+    if (sys_mkdirs(path, e) < 0)
+        return -1;
+    job_path(s, path, j->id, "rows.jsonl");
+    int fd = sys_open(path, O_RDWR | O_CREAT, e);
+    if (fd < 0)
+        return -1;
+    if (flock(fd, LOCK_EX) < 0)
+        return finish(fd, error_errno(e, "%s", path), bytes, e);
+    struct rows_so_far r = { .service = s, .job = j, .fd = fd, .in_turn = true };
+    int rc = grow(&r, e);
+    arena_release(&r.arena);
+    (void)flock(fd, LOCK_UN);
+    return finish(fd, rc, bytes, e);
 }
 
 static int add_recorded(struct rows_so_far *r, struct error *e)
