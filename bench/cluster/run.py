@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """usage: bench/cluster/run.py [--lines N] [--jobs N] [--processes N,N...] [--pinned] [--program PATH]
 
-What it costs to share a store: N jobs (default 4) of N lines in all (default 400,000), answered by tranche-fake, from the first
+Measures what a shared store costs: N jobs (default 4) of N lines in all (default 400,000), answered by tranche-fake, from the first
 create to the last end of a job.
   alone     one process on a folder: SQLite
   shared    1, 2 and 4 processes on PostgreSQL (commits reach the disk) and versitygw, all of them on this machine
