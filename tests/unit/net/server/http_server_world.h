@@ -48,7 +48,7 @@ struct app {
     bool defer; /* begin says on a thread of its own what happens to the body */
     struct http_call *later;
     struct http_stream *stream;
-    uint64_t sink_bytes;
+    atomic_ullong sink_bytes; /* of the calls to /sink together */
 };
 
 static inline int sink_write(void *arg, const void *p, size_t len, struct error *e)
