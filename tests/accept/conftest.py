@@ -7,7 +7,8 @@ from server import SHARED, Server
 # A store that several processes share has no tables of its own (docs/scale.md): tests that need them are left out there, and
 # named in the report.
 TABLES = ("test_bigquery_", "test_hostile_bigquery", "test_hostile_tables")
-# Tests of what a shared store has not, and why.
+# Tests of what a shared store has not, and why: left out with TRANCHE_TEST_SHARED=1, when
+# `tests/cluster/servers.py PYTHON -m pytest tests/accept` runs the others on PostgreSQL and S3.
 NOT_SHARED = {
     "test_resume.py::test_a_killed_job_goes_on_whatever_became_of_its_index": "a job has no folder in a shared store",
     "test_extensions.py::test_a_job_with_reuse_asks_only_what_is_new_and_others_keep_nothing":
