@@ -86,14 +86,6 @@ void store_path(const struct store *s, char out[PATH_BYTES], const char *fmt, ..
     assert(n >= 0 && (size_t)n < PATH_BYTES - len);
 }
 
-void store_shown(const struct store *s, struct buf *out)
-{
-    if (db_is_url(s->database))
-        db_url_shown(s->database, out);
-    else
-        buf_add_c(out, s->dir);
-}
-
 /* ---- Connections ---- */
 
 struct db *store_connect(const char *path, struct error *e)
@@ -283,6 +275,15 @@ static int migrate(struct store *s, struct db *d, int version, bool exclusive, s
         version, db_schema_store.version);
 }
 
+/* The folder, or the URL without its password. */
+static void shown_as(const struct store *s, struct buf *out)
+{
+    if (db_is_url(s->database))
+        db_url_shown(s->database, out);
+    else
+        buf_add_c(out, s->dir);
+}
+
 /* An older program goes on with newer tables that say that it can. */
 static int version_check(const struct store *s, struct db *d, int *out, struct error *e)
 {
@@ -292,7 +293,7 @@ static int version_check(const struct store *s, struct db *d, int *out, struct e
     if (db_version(d, out, e) < 0 || db_compatible(d, &compatible, e) < 0)
         return -1;
     if (compatible > db_schema_store.version) {
-        store_shown(s, &shown);
+        shown_as(s, &shown);
         rc = error_set(e, ERROR_FAILED_PRECONDITION,
                        "%s is of version %d, this program knows version %d: use the program that "
                        "wrote it, or a newer one",

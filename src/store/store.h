@@ -44,8 +44,6 @@ bool store_is_shared(const struct store *s);
 struct store *store_open_to_look(const char *dir, struct clock *clock, struct error *e);
 void store_close(struct store *s); /* accepts NULL */
 const char *store_dir(const struct store *s);
-/* The folder, or the database's URL without its password: for messages. */
-void store_shown(const struct store *s, struct buf *out);
 /* Does the text name a path in the folder? */
 bool store_is_named(const struct store *s, struct str text);
 struct clock *store_clock(const struct store *s);
