@@ -170,8 +170,13 @@ static bool is_held(struct fleet *f, const struct fleet_held *h)
 
 /* ---- Freeing ---- */
 
+/* Shards of one job that a process holds; number -1: all. */
+struct freed_shards {
+    int64_t process, job, number;
+};
+
 /* Whoever changes a shard holds its job's row, so the sums are those of the rows that change. */
-static int job_free(struct db *d, const struct fleet_freed *what, int64_t sums[3], struct error *e)
+static int job_free(struct db *d, const struct freed_shards *what, int64_t sums[3], struct error *e)
 {
     struct stmt *q = db_stmt(d, "UPDATE job SET shards_leased = shards_leased - ?,"
                                 " reserved_nano = reserved_nano - ?,"
@@ -189,7 +194,8 @@ static int job_free(struct db *d, const struct fleet_freed *what, int64_t sums[3
     return rc < 0 ? -1 : 0;
 }
 
-int fleet_free_in(struct db *d, const struct fleet_freed *what, struct error *e)
+/* Frees them, with what is reserved for them. */
+static int free_in(struct db *d, const struct freed_shards *what, struct error *e)
 {
     struct stmt *q = db_stmt(d, "SELECT 1 FROM job WHERE id = ? FOR UPDATE");
     int64_t sums[3];
@@ -245,7 +251,7 @@ static int remove_in(struct db *d, int64_t process, struct error *e)
     int rc = jobs_of(d, process, &a, &job, &count, e);
 
     for (uint32_t i = 0; i < count && rc == 0; i++)
-        rc = fleet_free_in(d, &(struct fleet_freed){ process, job[i], -1 }, e);
+        rc = free_in(d, &(struct freed_shards){ process, job[i], -1 }, e);
     arena_release(&a);
     if (rc < 0)
         return -1;
@@ -342,7 +348,7 @@ static int give_back(struct store *s, int64_t process, const struct fleet_held *
 
     if (!d)
         return -1;
-    int rc = fleet_free_in(d, &(struct fleet_freed){ process, h->job, h->number }, e);
+    int rc = free_in(d, &(struct freed_shards){ process, h->job, h->number }, e);
     return store_commit(s, d, rc, e);
 }
 
@@ -482,81 +488,4 @@ void fleet_leave(struct store *s)
     if (remove_process(s, process, INT64_MAX, &e) < 0)
         log_warn("cannot leave the fleet, its lease ends by itself: %s", e.msg);
     joined(fleet_of(s), 0, 0, 0);
-}
-
-/* ---- Duties ---- */
-
-static int duty_in(struct db *d, const char *name, int64_t process, bool *ours, struct error *e)
-{
-    if (fleet_lock_in(d, process, e) < 0)
-        return -1;
-    struct stmt *q = db_stmt(d, "INSERT INTO duty (name, process) VALUES (?, ?)"
-                                " ON CONFLICT (name) DO NOTHING");
-    db_bind(q, "si", name, process);
-    if (db_run(q, "cannot take a duty", e) < 0)
-        return -1;
-    q = db_stmt(d, "SELECT process FROM duty WHERE name = ?");
-    db_bind(q, "s", name);
-    int rc = db_step(q, "cannot read a duty", e);
-    *ours = rc == 1 && db_int(q, 0) == process;
-    return rc < 0 ? -1 : 0;
-}
-
-int duty_take(struct store *s, const char *name, struct error *e)
-{
-    int64_t process = fleet_process(s);
-    bool ours = true;
-
-    if (process == 0)
-        return 1;
-    struct db *d = store_write_rows(s, e);
-    if (!d || store_commit(s, d, duty_in(d, name, process, &ours, e), e) < 0)
-        return -1;
-    return ours;
-}
-
-/* One that cannot be ended now ends with the process's lease. */
-void duty_end(struct store *s, const char *name)
-{
-    int64_t process = fleet_process(s);
-    struct error e = { 0 };
-    struct db *d = process ? store_write_rows(s, &e) : NULL;
-
-    if (!d)
-        return;
-    struct stmt *q = db_stmt(d, "DELETE FROM duty WHERE name = ? AND process = ?");
-    db_bind(q, "si", name, process);
-    int rc = db_run(q, "cannot end a duty", &e);
-    if (store_commit(s, d, rc < 0 ? -1 : 0, &e) < 0)
-        log_warn("%s: %s", name, e.msg);
-}
-
-/* ---- For people ---- */
-
-int fleet_list(struct store *s, struct arena *a, struct fleet_member **out, uint32_t *count,
-               struct error *e)
-{
-    struct db *d = store_read(s, e);
-    int rc;
-
-    *out = NULL;
-    *count = 0;
-    if (!d)
-        return -1;
-    struct stmt *q =
-        db_stmt(d, "SELECT id, name, version, join_us, until_us, (SELECT count(*) FROM shard"
-                   " WHERE shard.process = process.id AND shard.process != 0)"
-                   " FROM process ORDER BY id");
-    while ((rc = db_step(q, "cannot read the processes", e)) == 1) {
-        *out = arena_list_grow(a, *out, *count, sizeof **out);
-        struct fleet_member *m = &(*out)[(*count)++];
-        *m = (struct fleet_member){ .process = db_int(q, 0),
-                                    .join_us = db_int(q, 3),
-                                    .until_us = db_int(q, 4),
-                                    .shards = (uint32_t)db_int(q, 5) };
-        db_text_to(q, 1, m->name, sizeof m->name);
-        db_text_to(q, 2, m->version, sizeof m->version);
-    }
-    store_read_done(s, d);
-    return rc;
 }

@@ -31,10 +31,5 @@ void fleet_drop(struct store *s, struct fleet_held h, bool doubt);
 int fleet_lock_in(struct db *d, int64_t process, struct error *e) FALLIBLE;
 /* The next fence of a row, after this one. */
 int64_t fleet_fence_next(struct db *d, int64_t fence);
-/* Frees the shards of one job that a process holds, with their reservations; number -1: all. In a transaction. */
-struct fleet_freed {
-    int64_t process, job, number;
-};
-int fleet_free_in(struct db *d, const struct fleet_freed *what, struct error *e) FALLIBLE;
 
 #endif
