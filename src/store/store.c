@@ -389,8 +389,7 @@ static int owner_in(struct db *d, int64_t *out, struct error *e)
     return rc == 1 ? 0 : rc < 0 ? -1 : error_set(e, ERROR_DATA_LOSS, "the database has no owner");
 }
 
-/* Two databases in one bucket would overwrite each other's blobs. */
-static int owner_check(struct store *s, struct error *e)
+int store_claim_bucket(struct store *s, struct error *e)
 {
     char text[24];
     int64_t owner = 0;
@@ -411,7 +410,7 @@ struct store *store_open_at(const struct store_place *place, bool exclusive, str
         s->bucket = bucket_open(place->bucket, e);
     if (!s || ((s->bucket || !place->bucket) && open_all(s, exclusive, e) == 0 &&
                (s->writer || place->migrates || migration_check(s, e) == 0) &&
-               (!s->bucket || !exclusive || place->migrates || owner_check(s, e) == 0)))
+               (!s->bucket || !exclusive || place->migrates || store_claim_bucket(s, e) == 0)))
         return s;
     store_close(s);
     return NULL;

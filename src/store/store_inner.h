@@ -70,6 +70,8 @@ struct db *store_connect(const char *path, struct error *e);
 
 /* The row of `counter` that a database has while a migration into it has not ended. */
 #define STORE_MIGRATION "migration"
+/* Two databases in one bucket would overwrite each other's blobs: FAILED_PRECONDITION when it is another one's. */
+int store_claim_bucket(struct store *s, struct error *e) FALLIBLE;
 /* A number that was never given before under this name: max(least, last + step). In a transaction. */
 int store_number(struct db *d, const char *name, int64_t least, int64_t step, int64_t *out,
                  struct error *e) FALLIBLE;

@@ -171,7 +171,8 @@ static int begin_target(struct migration *g, struct error *e)
     if (d)
         store_read_done(g->from, d);
     d = rc == 0 ? store_write(g->to, e) : NULL;
-    return d ? store_commit(g->to, d, begin_target_in(g, d, blobs, e), e) : -1;
+    rc = d ? store_commit(g->to, d, begin_target_in(g, d, blobs, e), e) : -1;
+    return rc < 0 ? -1 : store_claim_bucket(g->to, e);
 }
 
 /* ---- Rows ---- */

@@ -329,6 +329,29 @@ static void test_a_target_in_use_is_refused(void **state)
     ASSERT_FAILS(migrate(m, &did, &e), e, ERROR_FAILED_PRECONDITION);
 }
 
+/* Its numbers of blobs are those of another database's blobs. */
+static void test_a_bucket_of_another_database_is_refused(void **state)
+{
+    struct moving *m = *state;
+    struct moving *other;
+    void *made;
+    struct store_migration did;
+    struct error e = { 0 };
+
+    assert_int_equal(make(&made), 0);
+    other = made;
+    ASSERT_OK(migrate(other, &did, &e), e);
+    did = (struct store_migration){ .database = m->database, .bucket = other->bucket };
+    assert_int_equal(store_migrate(m->from.s, &did, &e), -1);
+    assert_int_equal(e.code, ERROR_FAILED_PRECONDITION);
+    assert_non_null(strstr(e.msg, "another database"));
+    e = (struct error){ 0 };
+    use_mac(m);
+    ASSERT_OK(migrate(m, &did, &e), e);
+    assert_moved(m);
+    assert_int_equal(unmake(&made), 0);
+}
+
 /* It fails at a damaged blob; no process uses the half, nobody else's folder goes there, and repaired it goes on. */
 static void test_a_half_done_target_is_its_own_folders(void **state)
 {
@@ -439,6 +462,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_everything_goes_along, make, unmake),
         cmocka_unit_test_setup_teardown(test_a_second_call_finds_it_done, make, unmake),
         cmocka_unit_test_setup_teardown(test_a_target_in_use_is_refused, make, unmake),
+        cmocka_unit_test_setup_teardown(test_a_bucket_of_another_database_is_refused, make, unmake),
         cmocka_unit_test_setup_teardown(test_a_half_done_target_is_its_own_folders, make, unmake),
         cmocka_unit_test_setup_teardown(test_a_job_that_is_being_cancelled_is_waited_for, make,
                                         unmake),
