@@ -17,7 +17,7 @@
 #define LOOK_AGAIN_MS 1000
 /* A job for which nothing could be done is begun again here after this time. */
 #define RETRY_NS (2 * NS_PER_S)
-/* Of this number of open shards, one is leased ahead of its turn. */
+/* One shard is leased ahead of its turn for this number of open ones. */
 #define OPEN_FOR_ONE_MORE 8
 
 /* ---- Leasing ---- */
