@@ -1,3 +1,4 @@
+#!/usr/bin/env python3
 """Servers of other people for the tests of a store that several processes share: PostgreSQL (../postgres.py) with a standby, an S3
 server (versitygw), a proxy that breaks connections (toxiproxy). Each listens on free ports of 127.0.0.1, keeps its files
 in a folder of its own, and ends with the process that started it.
