@@ -10,6 +10,9 @@ TABLES = ("test_bigquery_", "test_hostile_bigquery", "test_hostile_tables")
 # Tests of what a shared store has not, and why: left out with TRANCHE_TEST_SHARED=1, when
 # `tests/cluster/servers.py PYTHON -m pytest tests/accept` runs the others on PostgreSQL and S3.
 NOT_SHARED = {
+    "test_scripts.py::test_a_job_of_tables_ends_with_the_reason_that_is_asked": "needs tables, which a shared store has not",
+    "test_scripts.py::test_calls_that_make_tables_rows_and_queries_fail_as_the_script_says":
+        "needs tables, which a shared store has not",
     "test_resume.py::test_a_killed_job_goes_on_whatever_became_of_its_index": "a job has no folder in a shared store",
     "test_extensions.py::test_a_job_with_reuse_asks_only_what_is_new_and_others_keep_nothing":
         "a shared store keeps no answers for reuse",
