@@ -47,8 +47,20 @@ def target(tranche, places):
     database.sql(f"DROP DATABASE {name} WITH (FORCE)")
 
 
-def started(tranche, *options, state):
-    return Server(tranche, "--config", "c.yaml", *options, state=state)
+@pytest.fixture
+def started(tranche):
+    """Starts servers, and ends what a test that failed has left."""
+    servers_of_test = []
+
+    def start(*options, state):
+        servers_of_test.append(Server(tranche, "--config", "c.yaml", *options, state=state))
+        return servers_of_test[-1]
+
+    yield start
+    for server in servers_of_test:
+        if server.process.poll() is None:
+            server.process.kill()
+            server.process.communicate()
 
 
 def begin_upload(server):
@@ -85,8 +97,8 @@ def migrated(tranche, target):
     pytest.fail("it does not come to its end")
 
 
-def test_a_folder_goes_to_a_fleet(tranche, target):
-    one = started(tranche, state="one")
+def test_a_folder_goes_to_a_fleet(tranche, target, started):
+    one = started(state="one")
     lines, short = texts(LINES), texts(40) + ["bad 1", "bad 2"]
     failed = made(one, short, "failing")
     ended(one, failed)
@@ -103,8 +115,8 @@ def test_a_folder_goes_to_a_fleet(tranche, target):
         assert "1 unfinished uploads" in notes
         assert int(re.search(r"(\d+) answers", notes).group(1)) - len(short) >= before
 
-    two = started(tranche, *target, state="two")
-    three = started(tranche, *target, state="three")
+    two = started(*target, state="two")
+    three = started(*target, state="three")
     # The upload goes on, though its first half came to the folder.
     status, made_object = two.call(upload, "PUT", "y" * 10, Content_Range="bytes 262144-262153/262154")
     assert status == 200, made_object
@@ -130,8 +142,8 @@ def test_a_folder_goes_to_a_fleet(tranche, target):
         assert server.end()[0] == 0
 
 
-def test_a_second_call_does_nothing_and_another_folder_is_refused(tranche, target):
-    one, other = started(tranche, state="one"), started(tranche, state="other")
+def test_a_second_call_does_nothing_and_another_folder_is_refused(tranche, target, started):
+    one, other = started(state="one"), started(state="other")
     ended(one, made(one, texts(3)))
     assert one.end()[0] == 0 and other.end()[0] == 0
     migrated(tranche, target)
@@ -142,16 +154,16 @@ def test_a_second_call_does_nothing_and_another_folder_is_refused(tranche, targe
     assert "the database is not empty" in refused.stderr
 
 
-def test_a_folder_that_is_served_is_refused(tranche, target):
-    one = started(tranche, state="one")
+def test_a_folder_that_is_served_is_refused(tranche, target, started):
+    one = started(state="one")
     refused = tranche("migrate", "--state", "one", *target)
     assert refused.returncode == 4
     assert "another server runs on the state folder" in refused.stderr
     one.end()
 
 
-def test_what_cannot_go_along_is_said(tranche, target):
-    one = started(tranche, state="one")
+def test_what_cannot_go_along_is_said(tranche, target, started):
+    one = started(state="one")
     assert one.end()[0] == 0
     (tranche.folder / "one" / "tables").mkdir(exist_ok=True)
     (tranche.folder / "one" / "tables" / "default.duckdb").write_text("")
