@@ -90,7 +90,11 @@ class Member(Server):
         except OSError:
             return
         if process is self.process:
-            self.now = {name: float(value) for name, value in re.findall(r"^(\w+) (\S+)$", text, re.M) if name in COUNTED}
+            now = dict.fromkeys(COUNTED, 0.0)
+            for name, value in re.findall(r"^(\w+)(?:\{[^}]*\})? (\S+)$", text, re.M):
+                if name in COUNTED:
+                    now[name] += float(value)
+            self.now = now
 
     def total(self, name):
         return int(self.counters.get(name, 0) + self.now.get(name, 0))
