@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/fault.h"
@@ -142,10 +143,17 @@ static PGresult *results(struct link *l, uint64_t deadline_ns)
     return kept;
 }
 
+/* Puts a connection that has ended in the place of this one, with all that has come and was not read. */
 static void break_at(struct link *l, const char *point)
 {
-    if (fault_hit(point))
-        (void)shutdown(PQsocket(l->raw), SHUT_RDWR);
+    int ends[2];
+
+    if (!fault_hit(point) ||
+        socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends) < 0)
+        return;
+    (void)close(ends[1]);
+    (void)dup2(ends[0], PQsocket(l->raw));
+    (void)close(ends[0]);
 }
 
 /* Sends the statement that was given to libpq, and waits for its answer. */

@@ -213,8 +213,8 @@ static void test_an_answer_that_drips_is_not_silent(void **state)
 
 static void test_a_request_that_waits_for_a_connection_is_not_silent(void **state)
 {
-    enum { REQUESTS = 6 };
-    const struct http_host host = { .idle_ms = 1200, .connect_ms = 1200 };
+    enum { REQUESTS = 12 }; /* one after the other, longer than each may be silent */
+    const struct http_host host = { .idle_ms = 3000, .connect_ms = 3000 };
     struct http_multi *m = multi_new(1);
     struct http_ask ask = post("/slow");
     struct http_done d;

@@ -429,6 +429,7 @@ static void test_killed_at_any_time_it_goes_on(void **state)
     struct store_migration did;
     struct error e = { 0 };
     unsigned kills = 0;
+    long wait_us = 0;
     int status;
 
     use_mac(m);
@@ -439,15 +440,15 @@ static void test_killed_at_any_time_it_goes_on(void **state)
             m->from.s = world_opened(&m->from, true);
             _exit(migrate(m, &did, &e) < 0 ? 1 : 0);
         }
-        const struct timespec wait = { .tv_nsec = (long)(kills % 200) * 1000000 };
+        const struct timespec wait = { .tv_sec = wait_us / 1000000,
+                                       .tv_nsec = wait_us % 1000000 * 1000 };
         (void)nanosleep(&wait, NULL);
+        wait_us += 1000 + wait_us / 20;
         (void)kill(child, SIGKILL);
         assert_int_equal(waitpid(child, &status, 0), child);
         ended = WIFEXITED(status);
         if (ended)
             assert_int_equal(WEXITSTATUS(status), 0);
-        if (kills > 1000)
-            break;
     }
     assert_true(kills > 1);
     world_open(&m->from);
