@@ -5,7 +5,7 @@
 
 #include "base/mem.h"
 #include "base/sys.h"
-#include "engine/lines/peek.h"
+#include "engine/service/rows.h"
 #include "engine/service/service_inner.h"
 #include "format/bigquery/name.h"
 
@@ -121,38 +121,10 @@ static int add_row(void *arg, uint64_t index, struct str row, struct error *e)
     return sys_write_all(*(const int *)arg, row.p, row.len, "the rows so far", e);
 }
 
-/* Into a file without a name, which goes when it was sent. */
-static int peek_into(struct service *s, const struct job *j, int fd, struct error *e)
-{
-    char dir[SERVICE_PATH_BYTES];
-    struct arena a = { 0 };
-    struct input in = { 0 };
-    struct spool *spool = NULL;
-    int rc = -1;
-
-    job_path(s, dir, j->id, NULL);
-    if (job_input_open(s, &a, j->id, &in, e) == 0)
-        spool = spool_peek(dir, e);
-    if (spool) {
-        const struct peek p = {
-            .input = &in,
-            .spool = spool,
-            .rules = job_rules(j),
-            .style = job_row_style(j),
-            .on_row = add_row,
-            .arg = &fd,
-        };
-        rc = peek_run(&p, e);
-    }
-    spool_close(spool);
-    input_release(&in);
-    arena_release(&a);
-    return rc;
-}
-
 int service_results_done(struct service *s, const struct job *j, uint64_t *bytes, struct error *e)
 {
     char dir[SERVICE_PATH_BYTES];
+    uint64_t total;
     struct stat st;
 
     if (j->result)
@@ -164,8 +136,9 @@ int service_results_done(struct service *s, const struct job *j, uint64_t *bytes
     job_path(s, dir, j->id, NULL);
     if (access(dir, F_OK) < 0)
         return error_set(e, ERROR_NOT_FOUND, "the job has no results yet");
-    int fd = sys_open_nameless(dir, e);
-    if (fd >= 0 && peek_into(s, j, fd, e) == 0 && fstat(fd, &st) == 0) {
+    int fd = sys_open_nameless(dir, e); /* it goes when it was sent */
+    const struct rows_answered rows = { .fn = add_row, .arg = &fd };
+    if (fd >= 0 && rows_each_answered(s, j, &rows, &total, e) == 0 && fstat(fd, &st) == 0) {
         *bytes = (uint64_t)st.st_size;
         return fd;
     }

@@ -281,6 +281,15 @@ static void assert_line(struct world *w, int at, const struct job *j, uint32_t i
     buf_release(&line);
 }
 
+/* A job of LINES lines, created at the first process, of which the other one sees that lines are done. */
+static int64_t begun(struct world *w)
+{
+    upload(w, LINES, 0);
+    int64_t id = create(w, 0, "slow", NULL);
+    (void)await_lines(w, 1, id, 1);
+    return id;
+}
+
 static void test_two_processes_answer_a_job_together(void **state)
 {
     struct world *w = *state;
@@ -328,9 +337,7 @@ static void test_a_job_is_paused_and_resumed_from_any_process(void **state)
     struct error e = { 0 };
     struct job j;
 
-    upload(w, LINES, 0);
-    int64_t id = create(w, 0, "slow", NULL);
-    (void)await_lines(w, 1, id, 1);
+    int64_t id = begun(w);
     assert_int_equal(job_pause(w->process[1].store, &w->arena, "p", id, &j, &e), 0);
     j = await_state(w, 0, id, JOB_PAUSED);
     assert_true(counters_pending(&j.counters) > 0);
@@ -348,9 +355,7 @@ static void test_a_cancelled_job_has_a_row_for_every_line(void **state)
     struct error e = { 0 };
     struct job j;
 
-    upload(w, LINES, 0);
-    int64_t id = create(w, 0, "slow", NULL);
-    (void)await_lines(w, 1, id, 1);
+    int64_t id = begun(w);
     assert_int_equal(job_cancel(w->process[1].store, &w->arena, "p", id, &j, &e), 0);
     j = await_state(w, 0, id, JOB_CANCELLED);
     assert_true(j.counters.not_run > 0 && j.counters.succeeded > 0);
@@ -363,9 +368,7 @@ static void test_an_expired_job_has_a_row_for_every_line(void **state)
 {
     struct world *w = *state;
 
-    upload(w, LINES, 0);
-    int64_t id = create(w, 0, "slow", NULL);
-    (void)await_lines(w, 1, id, 1);
+    int64_t id = begun(w);
     clock_advance(INT64_C(25) * 3600 * 1000000);
     struct job j = await_state(w, 1, id, JOB_EXPIRED);
     assert_true(j.counters.not_run > 0 && j.counters.succeeded > 0);
@@ -408,9 +411,7 @@ static void test_the_other_process_goes_on_when_one_is_drained(void **state)
 {
     struct world *w = *state;
 
-    upload(w, LINES, 0);
-    int64_t id = create(w, 0, "slow", NULL);
-    (void)await_lines(w, 1, id, 1);
+    int64_t id = begun(w);
     stop(w, 1);
     struct job j = await_state(w, 0, id, JOB_SUCCEEDED);
     assert_int_equal(j.counters.succeeded, LINES);
